@@ -1,0 +1,40 @@
+"""Clear errors for bad input at the public entry of a function."""
+
+
+def check_shape(name, array, **sizes):
+    """Raise unless `array` has the shape given by `sizes`, in their order.
+
+    ``check_shape("h_0", h_0, B=3, H=4)`` says of a wrong array:
+    ``h_0 must have shape (B, H) = (3, 4), got (4, 3)``. A size of None fits any length.
+    """
+    shape = tuple(array.shape)
+    wanted = tuple(sizes.values())
+    if len(shape) != len(wanted) or any(w not in (None, s) for s, w in zip(shape, wanted, strict=True)):
+        symbols = _tuple(sizes)
+        numbers = _tuple("any" if w is None else w for w in wanted)
+        raise ValueError(f"{name} must have shape {symbols} = {numbers}, got {_tuple(shape)}")
+
+
+def check_choice(name, value, choices):
+    """Raise unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def check_positive(name, value):
+    """Raise unless `value` is an integer of at least 1."""
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+
+
+def check_ids(name, ids, V):
+    """Raise unless every element of `ids` is an integer in 0 .. V - 1."""
+    if ids.dtype.kind not in "iu":
+        raise ValueError(f"{name} must hold integers, got dtype {ids.dtype}")
+    if ids.size and (ids.min() < 0 or ids.max() >= V):
+        raise ValueError(f"{name} must lie in 0 .. V - 1 = {V - 1}, got {ids.min()} .. {ids.max()}")
+
+
+def _tuple(items):
+    items = [str(item) for item in items]
+    return f"({', '.join(items)}{',' if len(items) == 1 else ''})"

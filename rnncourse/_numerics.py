@@ -1,0 +1,20 @@
+"""Functions that several rooms share, stable at any input."""
+
+import numpy as np
+
+
+def log_softmax(logits):
+    """Logarithm of the softmax over the last axis; no overflow at any finite input."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def softmax(logits):
+    """Softmax over the last axis; no overflow at any finite input."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def one_hot(ids, V, dtype=np.float64):
+    """One-hot vectors (..., V) of the integers `ids` (...)."""
+    return np.eye(V, dtype=dtype)[ids]

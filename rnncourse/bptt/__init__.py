@@ -1,0 +1,1 @@
+"""Backpropagation through time: full, truncated, and its forward-mode counterpart."""

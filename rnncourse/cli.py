@@ -1,0 +1,98 @@
+"""The command `rnncourse`: what the Makefile calls."""
+
+import sys
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+
+class Fault(click.ClickException):
+    """A mistake of the caller's: one sentence, exit code 2."""
+
+    exit_code = 2
+
+
+@click.group()
+@click.version_option(package_name="rnncourse")
+def main():
+    """Refresh the notebooks, build and check the exercises, run the benchmarks."""
+    if sys.version_info < (3, 11):
+        raise Fault(f"rnncourse needs Python 3.11 or newer, this is {sys.version.split()[0]}")
+
+
+def _root():
+    root = Path.cwd()
+    if not (root / "_toc.yml").is_file():
+        raise Fault(f"run this in the root of the repository: {root} holds no _toc.yml")
+    return root
+
+
+def _topics(root, folder, topics):
+    """The notebooks of `folder`: all, or those of the named topics."""
+    found = {path.stem: path for path in sorted((root / folder).glob("*.ipynb"))}
+    for topic in topics:
+        if topic not in found:
+            raise Fault(f"unknown topic {topic!r}: {folder}/ has {', '.join(found) or 'no notebook'}")
+    return [found[topic] for topic in topics or found]
+
+
+@main.command()
+@click.argument("topics", nargs=-1)
+def refresh(topics):
+    """Execute the notebooks of the TOPICS (default: all) in place."""
+    from nbclient.exceptions import CellExecutionError
+
+    from rnncourse.refresh import refresh
+
+    root = _root()
+    paths = _topics(root, "book", topics) + _topics(root, "solutions", topics)
+    for path in (bar := tqdm(paths)):
+        bar.set_description(str(path.relative_to(root)))
+        try:
+            refresh(path)
+        except CellExecutionError as error:
+            raise Fault(f"{path.relative_to(root)} was left as it was, a cell fails:\n{error}") from None
+
+
+@main.group()
+def exercises():
+    """Generate the students' notebooks from the solutions."""
+
+
+@exercises.command()
+@click.argument("topics", nargs=-1)
+def build(topics):
+    """Write exercises/TOPIC.ipynb for the TOPICS (default: all)."""
+    for path, text in _generated(topics):
+        path.write_text(text, encoding="utf8")
+        click.echo(path.relative_to(_root()))
+
+
+@exercises.command()
+@click.argument("topics", nargs=-1)
+def check(topics):
+    """Fail when a notebook in exercises/ differs from what its solution gives."""
+    generated = list(_generated(topics))
+    for path, text in generated:
+        if not path.is_file() or path.read_text(encoding="utf8") != text:
+            raise Fault(f"{path.relative_to(_root())} is not what solutions/ gives: run make exercises")
+    extra = {p.name for p in (_root() / "exercises").glob("*.ipynb")} - {p.name for p, _ in generated}
+    if extra and not topics:
+        raise Fault(f"exercises/ has notebooks without a solution: {', '.join(sorted(extra))}")
+    click.echo(f"exercises in step with solutions: {len(generated)}")
+
+
+def _generated(topics):
+    from rnncourse.grading.exercises import build_exercise
+
+    root = _root()
+    for path in _topics(root, "solutions", topics):
+        try:
+            yield root / "exercises" / path.name, build_exercise(path)
+        except ValueError as error:
+            raise Fault(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

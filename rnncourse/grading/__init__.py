@@ -1,0 +1,1 @@
+"""Graded exercises: their generation, their checks and the bank of classic mistakes."""

@@ -1,0 +1,136 @@
+"""`check`: what a student calls in the notebook to learn whether an answer is right, and if not, why."""
+
+import copy
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rnncourse.grading.mutant import Mutant
+from rnncourse.testing import relative_error
+
+TOLERANCE = 1e-8
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Parity:
+    """A question whose answer must equal a reference function on random inputs."""
+
+    reference: Callable
+    draw: Callable
+    """Takes a generator, returns the arguments: arrays of random shapes."""
+    outputs: tuple
+    """The names of the results, for messages."""
+    mutants: tuple[Mutant, ...] = field(default=())
+
+    def judge(self, answer, rng):
+        """Raise AssertionError, saying what is wrong, unless `answer` does what the reference does."""
+        rounds = [self.draw(rng) for _ in range(ROUNDS)]
+        suspects = [(mutant, mutant.build()) for mutant in self.mutants]
+        failure = None
+        for arguments in rounds:
+            given = copy.deepcopy(arguments)
+            actual = _named(answer(*given), self.outputs)
+            _check_unchanged(given, arguments)
+            expected = _named(self.reference(*arguments), self.outputs)
+            failure = failure or _difference(actual, expected)
+            suspects = [
+                (mutant, wrong)
+                for mutant, wrong in suspects
+                if _difference(actual, _named(wrong(*arguments), self.outputs)) is None
+            ]
+        if failure and suspects:
+            mutant = suspects[0][0]
+            raise AssertionError(f"{mutant.hint} Look again at equation ({mutant.label}) in the chapter.")
+        if failure:
+            raise AssertionError(failure)
+
+
+@dataclass(frozen=True)
+class Property:
+    """A question with many right answers: `test` raises AssertionError for a wrong one."""
+
+    test: Callable
+    """Takes the answer and a generator."""
+
+    def judge(self, answer, rng):
+        """Raise AssertionError, saying what is wrong, unless `answer` has the property."""
+        self.test(answer, rng)
+
+
+def check(question, answer, seed=None):
+    """Check the answer to a graded question on random inputs.
+
+    Parameters
+    ----------
+    question : str
+        Topic and number, as in ``"bptt.q2"``.
+    answer : callable
+        What the question asks for.
+    seed : int, optional
+        Makes the random inputs repeatable.
+
+    Raises
+    ------
+    ValueError
+        If there is no such question.
+    AssertionError
+        If the answer is wrong; it says what is wrong in terms of the topic.
+    """
+    topic, _, number = question.partition(".")
+    try:
+        questions = importlib.import_module(f"rnncourse.{topic}.exercise").QUESTIONS
+    except ModuleNotFoundError:
+        raise ValueError(f"no exercise has the topic {topic!r}, asked for {question!r}") from None
+    if number not in questions:
+        raise ValueError(f"{topic} has the questions {', '.join(questions)}, asked for {question!r}")
+    if not callable(answer):
+        raise AssertionError(f"{question} asks for a function, got {type(answer).__name__}")
+    questions[number].judge(answer, np.random.default_rng(seed))
+    print(f"{question}: passed")
+
+
+def _named(result, names):
+    """Arrays by name; nested tuples of parameters become name.field."""
+    if len(names) == 1:
+        result = (result,)
+    if not isinstance(result, tuple) or len(result) != len(names):
+        got = f"{len(result)} of them" if isinstance(result, tuple) else type(result).__name__
+        raise AssertionError(f"return a tuple ({', '.join(names)}), got {got}")
+    arrays = {}
+    for name, value in zip(names, result, strict=True):
+        if isinstance(value, tuple):
+            fields = getattr(value, "_fields", range(len(value)))
+            arrays |= {f"{name}.{f}": np.asarray(v) for f, v in zip(fields, value, strict=True)}
+        else:
+            arrays[name] = np.asarray(value)
+    return arrays
+
+
+def _difference(actual, expected):
+    """A sentence on the first difference, or None."""
+    if set(actual) != set(expected):
+        return f"return the fields {', '.join(expected)}, got {', '.join(actual)}"
+    for name, right in expected.items():
+        if actual[name].shape != right.shape:
+            return f"{name} must have shape {right.shape}, got {actual[name].shape}"
+        if actual[name].dtype != right.dtype:
+            return f"{name} must have dtype {right.dtype}, got {actual[name].dtype}"
+        error = relative_error(actual[name], right)
+        if not error <= TOLERANCE:
+            return f"{name} has the right shape but wrong values: relative error {error:.1e}"
+    return None
+
+
+def _check_unchanged(given, arguments):
+    for after, before in zip(_leaves(given), _leaves(arguments), strict=True):
+        if not np.array_equal(after, before, equal_nan=True):
+            raise AssertionError("your function changes one of its arguments in place: work on a copy")
+
+
+def _leaves(tree):
+    if isinstance(tree, tuple):
+        return [leaf for item in tree for leaf in _leaves(item)]
+    return [np.asarray(tree)]

@@ -1,0 +1,1 @@
+"""The recurrent network: cell, forward pass, output layer and loss."""
