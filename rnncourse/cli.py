@@ -55,6 +55,26 @@ def refresh(topics):
             raise Fault(f"{path.relative_to(root)} was left as it was, a cell fails:\n{error}") from None
 
 
+@main.command()
+@click.argument("topic")
+def experiment(topic):
+    """Run the long experiments of TOPIC and write their records to book/results/."""
+    import importlib
+
+    from rnncourse.record import write_record
+
+    root = _root()
+    try:
+        records = importlib.import_module(f"rnncourse.{topic}.experiment").RECORDS
+    except ModuleNotFoundError:
+        having = ", ".join(sorted(p.parent.name for p in (root / "rnncourse").glob("*/experiment.py")))
+        raise Fault(f"{topic!r} has no long experiment: those that have are {having}") from None
+    for name, run in records.items():
+        path = root / "book/results" / f"{topic}-{name}.json"
+        write_record(path, f"rnncourse experiment {topic}", run())
+        click.echo(path.relative_to(root))
+
+
 @main.group()
 def exercises():
     """Generate the students' notebooks from the solutions."""

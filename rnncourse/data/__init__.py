@@ -1,0 +1,1 @@
+"""Texts and synthetic tasks: nothing is downloaded."""
