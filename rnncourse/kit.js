@@ -66,7 +66,7 @@ const kit = (() => {
     const size = Math.abs(value);
     if (size < 1e-12) return "0";
     if (Number.isInteger(value) && size < 10000) return number(value, 0);
-    if (size < 0.005 || size >= 1000) return value.toExponential(1).replace("e+", "e").replaceAll("-", "\u2212");
+    if (size < 0.005 || size >= 10000) return value.toExponential(1).replace("e+", "e").replaceAll("-", "\u2212");
     return number(value, size >= 100 ? 0 : size >= 10 ? 1 : 2);
   }
 
@@ -92,3 +92,19 @@ const kit = (() => {
 
   return { el, svg, frame, slider, button, choice, signed, inkOn, number, short, swap, arrow };
 })();
+
+/* Whether the reader asked for stillness. */
+kit.still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/* A number, vector (drawn as a column) or matrix between brackets, coloured by sign; `label` is its accessible name.
+   Half strength at most, so that ink reads on every colour. */
+kit.matrix = (values, { label, limit = 1, digits = 2 } = {}) => {
+  const rows = [values].flat().map((row) => [row].flat());
+  const text = rows.map((row) => row.map((v) => kit.number(v, digits)).join(", ")).join("; ");
+  const cell = (v) => kit.el("span", { style: `background: ${kit.signed(Math.max(-limit, Math.min(limit, v)), 2 * limit)}` },
+    kit.number(v, digits));
+  return kit.el("span", {
+    class: "xp-matrix", role: "img", "aria-label": `${label ? `${label}: ` : ""}${text}`,
+    style: `grid-template-columns: repeat(${rows[0].length}, auto)`,
+  }, rows.flat().map(cell));
+};

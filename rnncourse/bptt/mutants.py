@@ -152,6 +152,15 @@ TRUNCATED = (
         label="bptt-truncated",
     ),
     Mutant(
+        "gradient not cut",
+        rnn_backward_truncated,
+        "first = max(0, stop - k2)",
+        "first = 0",
+        agrees="window as long as the sequence",
+        hint="Your gradient is the full one: each window reaches back to step 1.",
+        label="bptt-truncated",
+    ),
+    Mutant(
         "state reset at each window",
         rnn_backward_truncated,
         "h[first : stop + 1], params",

@@ -24,6 +24,8 @@ class Parity:
     outputs: tuple
     """The names of the results, for messages."""
     mutants: tuple[Mutant, ...] = field(default=())
+    call: Callable = lambda function, *arguments: function(*arguments)
+    """How the reference, or a mutant of it, answers the question's arguments."""
 
     def judge(self, answer, rng):
         """Raise AssertionError, saying what is wrong, unless `answer` does what the reference does."""
@@ -34,12 +36,12 @@ class Parity:
             given = copy.deepcopy(arguments)
             actual = _named(answer(*given), self.outputs)
             _check_unchanged(given, arguments)
-            expected = _named(self.reference(*arguments), self.outputs)
+            expected = _named(self.call(self.reference, *arguments), self.outputs)
             failure = failure or _difference(actual, expected)
             suspects = [
                 (mutant, wrong)
                 for mutant, wrong in suspects
-                if _difference(actual, _named(wrong(*arguments), self.outputs)) is None
+                if _difference(actual, _named(self.call(wrong, *arguments), self.outputs)) is None
             ]
         if failure and suspects:
             mutant = suspects[0][0]
