@@ -1,6 +1,5 @@
 """The command `rnncourse`: what the Makefile calls."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -17,8 +16,6 @@ class Fault(click.ClickException):
 @click.version_option(package_name="rnncourse")
 def main():
     """Refresh the notebooks, build and check the exercises, run the benchmarks."""
-    if sys.version_info < (3, 11):
-        raise Fault(f"rnncourse needs Python 3.11 or newer, this is {sys.version.split()[0]}")
 
 
 def _root():

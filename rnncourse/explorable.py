@@ -25,6 +25,7 @@ class Explorable(anywidget.AnyWidget):
         All that the script needs, as JSON.
     """
 
+    _css = (HERE / "kit.css").read_text("utf8")
     title = traitlets.Unicode().tag(sync=True)
     data = traitlets.Dict().tag(sync=True)
 
@@ -32,7 +33,6 @@ class Explorable(anywidget.AnyWidget):
         self._script = Path(script)
         super().__init__(
             _esm=(HERE / "kit.js").read_text("utf8") + self._script.read_text("utf8"),
-            _css=(HERE / "kit.css").read_text("utf8"),
             title=title,
             data=data,
         )

@@ -32,7 +32,12 @@ def refresh(path):
     notebook.metadata.pop("widgets", None)
     resources = {"metadata": {"path": str(path.parent)}}
     NotebookClient(
-        notebook, timeout=600, kernel_name="python3", record_timing=False, resources=resources
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,  # or their number would depend on the moment
+        resources=resources,
     ).execute()
     text = nbformat.writes(_normalised(notebook)) + "\n"
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf8") as file:

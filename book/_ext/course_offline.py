@@ -62,7 +62,11 @@ def _one_page(app):
 
 def external_assets(out):
     """Yield (file, address) of whatever a page or style sheet below `out` loads from another host."""
-    for pattern, regex in [("*.html", ASSET), ("*.html", CSS_URL), ("*.css", CSS_URL)]:
+    for pattern, regex in [
+        ("*.html", ASSET),
+        ("*.html", CSS_URL),
+        ("*.css", CSS_URL),
+    ]:
         for file in sorted(Path(out).rglob(pattern)):
             for match in regex.finditer(file.read_text("utf8", errors="replace")):
                 if 'rel="canonical"' not in match[0]:
@@ -89,4 +93,8 @@ def setup(app):
     app.connect("builder-inited", _one_page)
     app.connect("config-inited", _configure, priority=900)
     app.connect("build-finished", _finish)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }

@@ -60,7 +60,10 @@ def _labelled(text):
             label = re.search(r"^\s*:?label:\s*(\S+)", match["body"], re.M)
             if label:
                 options = r"^\s*:\w+:.*\n|\A\s*---\n[\s\S]*?^---\n"
-                yield label[1], re.sub(options, "", match["body"], flags=re.M).strip()
+                yield (
+                    label[1],
+                    re.sub(options, "", match["body"], flags=re.M).strip(),
+                )
         elif match["fence"] and match["info"].startswith("{") and not match["info"].startswith("{code"):
             yield from _labelled(match["body"])
 
@@ -77,7 +80,10 @@ def _defined(tree, name, dot="."):
 def _python(root, folder):
     """Yield (path from root, syntax tree) of the Python files of a folder."""
     for file in sorted((root / folder).rglob("*.py")):
-        yield file.relative_to(root), ast.parse(file.read_text("utf8"), str(file))
+        yield (
+            file.relative_to(root),
+            ast.parse(file.read_text("utf8"), str(file)),
+        )
 
 
 def scan(root):
@@ -102,7 +108,13 @@ def scan(root):
         if file.suffix in (".ipynb", ".md")
     }
     found, formulas = [], []
-    for page in sorted(files, key=lambda page: (order.index(page) if page in order else len(order), page)):
+    for page in sorted(
+        files,
+        key=lambda page: (
+            order.index(page) if page in order else len(order),
+            page,
+        ),
+    ):
         text, final = _page_texts(files[page])
         found += [Equation(label, page, tex) for label, tex in _labelled(text)]
         formulas += re.findall(r"\{eq\}`([^`]+)`", final)
@@ -190,7 +202,13 @@ class EquationsDirective(SphinxDirective):
 
     def _table(self, equations):
         group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in (10, 90)), cols=2)
-        names = [nodes.Text(text) for text in ("Number", "Equation, functions that implement it, tests")]
+        names = [
+            nodes.Text(text)
+            for text in (
+                "Number",
+                "Equation, functions that implement it, tests",
+            )
+        ]
         group += nodes.thead("", _row([[name] for name in names]))
         group += nodes.tbody("", *(_row(self._cells(equation)) for equation in equations))
         return nodes.table("", group, classes=["equations"])
@@ -206,7 +224,12 @@ class EquationsDirective(SphinxDirective):
         return [[number], [formula, *functions, *tests]]
 
     def _link(self, domain, kind, target, text, **options):
-        link = {"refdomain": domain, "reftype": kind, "reftarget": target, "refwarn": True}
+        link = {
+            "refdomain": domain,
+            "reftype": kind,
+            "reftarget": target,
+            "refwarn": True,
+        }
         return addnodes.pending_xref("", text, refdoc=self.env.docname, **link, **options)
 
 
@@ -225,11 +248,19 @@ def _agree(app, env):
     ours = {(e.label, e.page) for e in scan(env.srcdir) if e.page in env.found_docs}
     theirs = {(label, page) for label, (page, _) in env.get_domain("math").equations.items()}
     for label, page in ours ^ {pair for pair in theirs if pair[1].startswith("book/")}:
-        LOG.warning("equation %s is read differently by equations.py and by Sphinx", label, location=page)
+        LOG.warning(
+            "equation %s is read differently by equations.py and by Sphinx",
+            label,
+            location=page,
+        )
 
 
 def setup(app):
     """Register the directive."""
     app.add_directive("equations", EquationsDirective)
     app.connect("env-check-consistency", _agree)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }

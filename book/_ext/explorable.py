@@ -48,12 +48,21 @@ class ExplorableDirective(SphinxDirective):
             widget = getattr(importlib.import_module(module), function)()
             # The id comes from the name: two builds are the same, and two views share one model.
             model_id = hashlib.sha256(target.encode()).hexdigest()[:32]
-            state, docname = dump(widget_state(widget, model_id)), self.env.docname
+            state, docname = (
+                dump(widget_state(widget, model_id)),
+                self.env.docname,
+            )
         except Exception as error:
             raise self.error(f"explorable {target}: {error!r}") from error
         self.env.note_reread()  # what it shows may come from anywhere in the package
         add = NbMetadataCollector.add_js_file
-        add(self.env, docname, f"explorable-{model_id}", None, {"type": STATE, "body": state})
+        add(
+            self.env,
+            docname,
+            f"explorable-{model_id}",
+            None,
+            {"type": STATE, "body": state},
+        )
         for number, (file, attributes) in enumerate(self.config.nb_ipywidgets_js.items()):
             # myst-nb's own key, so that a notebook that holds both kinds loads the file once.
             add(self.env, docname, f"ipywidgets_{number}", file, attributes)
@@ -64,4 +73,8 @@ class ExplorableDirective(SphinxDirective):
 def setup(app):
     """Register the directive."""
     app.add_directive("explorable", ExplorableDirective)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }

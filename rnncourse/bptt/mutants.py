@@ -25,7 +25,7 @@ BACKWARD = (
         "zip(doutput[::-1], ",
         "zip(np.concatenate([doutput[-1:], 0 * doutput[:-1]]), ",
         agrees="one step",
-        hint="Your gradient starts from nothing but the end: the loss of each step must be added on the way back.",
+        hint="Your gradient starts from the last loss alone: each step's own loss is added on the way back.",
         label="bptt-delta",
     ),
     Mutant(
@@ -88,7 +88,7 @@ BACKWARD = (
         "weight_ih=flat.T @ x.reshape(T * B, D)",
         "weight_ih=da[-1].T @ x[-1]",
         agrees="one step",
-        hint="Your dweight_ih is that of the last step: the weights are shared, so the steps' gradients add up.",
+        hint="Your dweight_ih is that of the last step: the weights are shared, so all steps add up.",
         label="bptt-weights",
     ),
     Mutant(

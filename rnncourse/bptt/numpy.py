@@ -12,8 +12,8 @@ def rnn_backward(doutput, dh_T, cache):
     """Backpropagation through time: the vector-Jacobian product of ``rnn_forward``.
 
     Implements :eq:`bptt-delta`, :eq:`bptt-weights`, :eq:`bptt-input` of book/bptt. Source: Werbos
-    (1990), written for matrices and for a batch. The weight gradients of all steps are one matrix product each,
-    after the loop: that product is the sum over t.
+    (1990), written for matrices and for a batch. The weight gradients of all steps are one matrix product
+    each, after the loop: that product is the sum over t.
 
     Parameters
     ----------
@@ -122,7 +122,8 @@ def contributions(doutput, cache):
     Returns
     -------
     (T, T, H, H) array
-        Element [s, t] is the part of step s's gradient that flows through use t of the matrix, zero for t > s.
+        Element [s, t] is the part of step s's gradient that flows through use t of the matrix; it is zero for
+        t > s.
 
     Raises
     ------
@@ -222,8 +223,8 @@ def rtrl_init(h_0, params):
 def rtrl_step(x_t, state, params, nonlinearity="tanh"):
     """One step of real-time recurrent learning: the state and its derivative, forwards.
 
-    Implements :eq:`bptt-rtrl` of book/bptt. Source: Williams and Zipser (1989), equation 8 there, for a batch
-    and with torch's parameter names.
+    Implements :eq:`bptt-rtrl` of book/bptt. Source: Williams and Zipser (1989), for a batch and with torch's
+    parameter names; their unit squashes with the logistic function.
 
     Parameters
     ----------

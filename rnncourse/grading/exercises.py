@@ -14,9 +14,9 @@ REGION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION *$", re.M 
 def build_exercise(solution):
     """The text of the student's notebook for the solution notebook at path `solution`.
 
-    Regions between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` become stubs; a manually graded text answer
-    and a solution cell without such a region become a stub as a whole. Cells tagged ``solution-only`` are left
-    out. Outputs, counts and every other metadata than nbgrader's go, so the same source gives the same bytes.
+    Regions between ``### BEGIN SOLUTION`` and ``### END SOLUTION`` become stubs, and a text answer becomes a
+    stub as a whole. Cells tagged ``solution-only`` are left out. Outputs, counts and all metadata but
+    nbgrader's go, so the same source gives the same bytes.
 
     Parameters
     ----------

@@ -82,8 +82,8 @@ def _judge_leak(answer, rng):
         right = _first_wrong([1] + [0] * 2000, scale)
         if zeros != right:
             raise AssertionError(
-                f"with W_hh times {scale:.4f}, the output after a single 1 is first wrong after {right} zeros, "
-                f"you said {zeros}: what does one zero do to the output?"
+                f"with W_hh times {scale:.4f}, the output after a single 1 is first wrong after {right} "
+                f"zeros, you said {zeros}: what does one zero do to the output?"
             )
 
 
@@ -104,9 +104,7 @@ QUESTIONS = {
     "q2": Parity(
         rnn_forward, _draw_forward, ("output", "h_T"), FORWARD, lambda f, *arguments: f(*arguments)[:2]
     ),
-    "q3": Parity(
-        cross_entropy_forward, _draw_loss, ("loss",), LOSS, lambda f, *arguments: f(*arguments)[0]
-    ),
+    "q3": Parity(cross_entropy_forward, _draw_loss, ("loss",), LOSS, lambda f, *arguments: f(*arguments)[0]),
     "q4": Property(_judge_detector),
     "q5": Property(_judge_leak),
     "q6": Property(_judge_breaker),

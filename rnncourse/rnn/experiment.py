@@ -1,4 +1,4 @@
-"""Can parity be learnt? Tanh networks trained on the last label, with and without a curriculum."""
+"""Can parity be learnt, and what does a forward pass cost?"""
 
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ from tqdm import tqdm
 from rnncourse.bptt.numpy import cross_entropy_backward, output_backward, rnn_backward
 from rnncourse.data.memory import parity
 from rnncourse.optim import Adam
+from rnncourse.record import fastest
 from rnncourse.rnn.numpy import (
     OutputParams,
     RNNParams,
@@ -53,8 +54,8 @@ def learn_parity(seed, steps, T, last_T=None, H=8, B=64, lr=0.005):
     T : int
         Length of the sequences.
     last_T : int, optional
-        With it, a curriculum: whenever the running accuracy (a decaying mean, rate 1/20, restarted at chance) passes
-        95%, sequences grow by one bit, up to this length.
+        With it, a curriculum: whenever the running accuracy (a decaying mean, rate 1/20, restarted at chance)
+        passes 95%, sequences grow by one bit, up to this length.
     H, B, lr
         Hidden size, batch size, learning rate of Adam.
 
@@ -91,7 +92,7 @@ def read_long(run, T=1000, B=64, seed=12345):
 
 
 def record_parity():
-    """All runs of the record ``book/results/rnn-parity.json``: ten seeds of each setting, about half a minute.
+    """All runs of the record ``book/results/rnn-parity.json``: ten seeds a setting, half a minute in all.
 
     Curves are means over 30 equal stretches of training.
     """
@@ -119,4 +120,22 @@ def _curve(run):
     return {"step": ends.tolist(), "accuracy": means.round(4).tolist()}
 
 
-RECORDS = {"parity": record_parity}
+def forward_seconds(T, B, D=61, H=128):
+    """Wall time of one forward pass of B sequences, the fastest of seven."""
+    rng = np.random.default_rng(0)
+    x, h_0, params = rng.normal(size=(T, B, D)), np.zeros((B, H)), rnn_init(rng, D, H)
+    return fastest(lambda: rnn_forward(x, h_0, params), repeats=7)
+
+
+def record_cost():
+    """Time of the forward pass by length and by batch size, in ms: ``book/results/rnn-cost.json``."""
+    lengths, batches = [50, 100, 200, 400, 800], [1, 2, 4, 8, 16, 32]
+    return {
+        "lengths": lengths,
+        "ms_by_length": [round(1e3 * forward_seconds(T, 8), 4) for T in lengths],
+        "batches": batches,
+        "ms_by_batch": [round(1e3 * forward_seconds(100, B), 4) for B in batches],
+    }
+
+
+RECORDS = {"parity": record_parity, "cost": record_cost}

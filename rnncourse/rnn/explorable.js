@@ -155,7 +155,7 @@ function render({ model, el }) {
       parts.push(kit.arrow(centre, below, centre, bottom, style),
         label(centre + 6, below - 16, "W", "ih", START));
       if (!machine.readout) return;
-      parts.push(kit.arrow(centre, top, centre, 42, style), label(centre + 6, 64, "W", "hy", START));
+      parts.push(kit.arrow(centre, top, centre, 42, style), label(centre + 6, 64, "W", "", START));
     }
 
     /* Folded: the same cell, showing the state of the current step. */
@@ -300,7 +300,7 @@ function render({ model, el }) {
       html("div", { style: "display: flex; gap: 10px; align-items: center; margin-top: 8px" },
         html("span", {}, "y ="),
         units.map((j) => line(j ? "+ " : "",
-          field(`W_hy, from unit ${j + 1}`, () => machine.readout, () => j),
+          field(`W, from unit ${j + 1}`, () => machine.readout, () => j),
           " \u00b7 ", state((result) => result.h[t][j]))),
         text((result) => `= ${short(result.y[t - 1])}`));
     sum.replaceChildren(heading, grid, readout || "");

@@ -125,7 +125,7 @@ LOSS = (
         "weight = mask.astype(logits.dtype)",
         "mask = np.ones_like(mask); weight = mask.astype(logits.dtype)",
         agrees="no padding",
-        hint="Your loss counts the padded positions: the mask must remove them from the sum and from the count.",
+        hint="Your loss counts the padded positions: the mask takes them out of the sum and of the count.",
         label="rnn-loss",
     ),
     Mutant(
@@ -143,7 +143,7 @@ LOSS = (
         "weight /= weight.sum()",
         "weight /= np.maximum(weight.sum(axis=0), 1) * weight.any(axis=0).sum()",
         agrees="no padding",
-        hint="Your mean is taken within each sequence first: then a short sequence's positions count for more.",
+        hint="Your mean is taken within each sequence first: positions of short sequences count for more.",
         label="rnn-loss",
     ),
 )

@@ -57,7 +57,7 @@ class CrossEntropyCache(NamedTuple):
     targets: np.ndarray
     """(T, B), integers in 0 .. V - 1."""
     weight: np.ndarray
-    """(T, B), the factor of each position in the loss: 0 where masked."""
+    """(T, B), the factor of each position in the loss, 0 where masked."""
 
 
 def rnn_init(rng, D, H, dtype=np.float64):

@@ -10,9 +10,9 @@ from rnncourse._checks import check_choice, check_shape
 class RNN(nn.Module):
     """One tanh or ReLU recurrent layer over a sequence.
 
-    Implements :eq:`rnn-forward` of book/rnn. The parameters have the names of ``torch.nn.RNN`` with one layer,
-    so a state_dict of either loads into the other strictly. Where speed counts, use ``torch.nn.RNN``, which
-    calls cuDNN on a GPU; this class is the one to read and to change.
+    Implements :eq:`rnn-forward` of book/rnn. The parameters have the names of ``torch.nn.RNN`` with one
+    layer, so a state_dict of either loads into the other strictly. Where speed counts, use ``torch.nn.RNN``,
+    which calls cuDNN on a GPU; this class is the one to read and to change.
 
     Parameters
     ----------

@@ -1,0 +1,70 @@
+"""Minute 2: can the ten numbers be learnt? The recorded runs, those that fail included."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from rnncourse.explorable import Explorable
+
+RECORD = Path(__file__).parents[2] / "book/results/rnn-parity.json"
+
+
+def _record():
+    return json.loads(RECORD.read_text("utf8"))
+
+
+def explorable():
+    """Draw the recorded runs: trained at one length, and with a curriculum, which the reader starts.
+
+    Returns
+    -------
+    Explorable
+    """
+    record = _record()
+    data = {name: record[name] for name in ("settings", "direct", "curriculum")}
+    return Explorable(Path(__file__).with_suffix(".js"), "Can parity be learnt? Recorded training runs", data)
+
+
+def compute(input):
+    """Read a recorded curve at a training step.
+
+    Parameters
+    ----------
+    input : dict
+        ``curve`` with ``step`` and ``accuracy``, one number a point, and ``T``, the length of the strings:
+        for the curriculum one a point too; ``at``, the training step.
+
+    Returns
+    -------
+    dict
+        ``accuracy``, interpolated between points and constant beyond them; ``T``, for the curriculum that of
+        the last point not after the step (before the first point, its own), otherwise None.
+    """
+    curve, at = input["curve"], input["at"]
+    point = max(0, int(np.searchsorted(curve["step"], at, side="right")) - 1)
+    return {
+        "accuracy": float(np.interp(at, curve["step"], curve["accuracy"])),
+        "T": curve["T"][point] if isinstance(curve["T"], list) else None,
+    }
+
+
+def random_input(rng):
+    """Draw one of the recorded runs and a step, beyond its ends too.
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+
+    Returns
+    -------
+    dict
+        An input of :func:`compute`.
+    """
+    record = _record()
+    runs = record["direct"] + record["curriculum"]
+    run = runs[rng.integers(len(runs))]
+    curve = {name: run[name] for name in ("step", "accuracy", "T")}
+    # Half of the steps fall on a point of the curve, where the length may change.
+    at = rng.choice(run["step"]) if rng.random() < 0.5 else rng.uniform(0, 1.1 * run["step"][-1])
+    return {"curve": curve, "at": float(at)}

@@ -1,0 +1,275 @@
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from browser import chromium
+
+HTML = Path(__file__).parents[1] / "_build" / "html"
+REDIRECT = 'http-equiv="Refresh"'
+pytestmark = pytest.mark.browser
+
+
+def _listed():
+    for file in sorted(HTML.rglob("*.html")):
+        text = file.read_text("utf8")
+        if not file.relative_to(HTML).parts[0].startswith("_") and REDIRECT not in text:
+            yield file.relative_to(HTML).as_posix(), "vnd.jupyter.widget-view+json" in text
+
+
+LISTED = dict(_listed())
+PAGES = list(LISTED) or ["no-book"]
+WITH_EXPLORABLES = [page for page, has in LISTED.items() if has]
+
+# Contrast of text with what stands behind it: its ancestors' backgrounds and, in SVG, the shapes drawn before
+# it under its middle.
+CONTRAST = """(theme) => {
+  document.documentElement.dataset.theme = theme;
+  const brush = Object.assign(document.createElement("canvas"), { width: 1, height: 1 })
+    .getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    brush.clearRect(0, 0, 1, 1);
+    brush.fillStyle = colour;
+    brush.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = brush.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = ([r, g, b, a], below) => [r, g, b].map((c, i) => a * c + (1 - a) * below[i]).concat(1);
+  const luminance = (colour) => colour.slice(0, 3).map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  function behind(element) {
+    const layers = [];
+    const svg = element.closest("svg");
+    if (svg) {
+      const { x, y, width, height } = element.getBoundingClientRect();
+      const shapes = [...svg.querySelectorAll("rect, circle, ellipse")].filter((shape) => {
+        const box = shape.getBoundingClientRect();
+        return shape.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING
+          && box.left <= x + width / 2 && x + width / 2 <= box.right
+          && box.top <= y + height / 2 && y + height / 2 <= box.bottom;
+      });
+      for (const shape of shapes.reverse()) {
+        const style = getComputedStyle(shape);
+        const [r, g, b, a] = style.fill === "none" ? [0, 0, 0, 0] : rgba(style.fill);
+        layers.push([r, g, b, a * style.fillOpacity * style.opacity]);
+      }
+    }
+    for (let e = svg || element; e; e = e.parentElement)
+      layers.push(rgba(getComputedStyle(e).backgroundColor));
+    return layers.reduceRight((below, layer) => over(layer, below), [255, 255, 255, 1]);
+  }
+  const written = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())
+    && e.checkVisibility({ opacityProperty: true, visibilityProperty: true })
+    && e.getBoundingClientRect().width > 1 && !e.closest(":disabled, mjx-container, script, style, title");
+  const some = (selector, count) => [...document.querySelectorAll(selector)].filter(written).slice(0, count);
+  const sample = [...some(".xp *", 400), ...some("main :not(.xp, .xp *)", 200)];
+  const faint = sample.map((element) => {
+    const style = getComputedStyle(element), back = behind(element);
+    const ink = rgba(element instanceof SVGElement ? style.fill : style.color);
+    for (let e = element; e; e = e.parentElement) ink[3] *= getComputedStyle(e).opacity;
+    const [dark, light] = [luminance(over(ink, back)), luminance(back)].sort((a, b) => a - b);
+    const path = `${element.tagName.toLowerCase()}.${element.getAttribute("class") || ""}`;
+    return [(light + 0.05) / (dark + 0.05), path, element.textContent.trim().slice(0, 40)];
+  }).filter(([ratio]) => !(ratio >= 4.5));
+  return [sample.length, faint];
+}"""
+READY = """async () => {
+  await window.MathJax?.startup?.promise;
+  const all = [...document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')];
+  for (let i = 0; i < 100 && !all.every((s) => s.previousElementSibling?.matches(".anywidget-static")
+      && s.previousElementSibling.textContent); i++) await new Promise((r) => setTimeout(r, 50));
+}"""
+# All that a figure shows but for the control just used: a slider that moves and nothing else is dead.
+SHOWN = """([figure, control]) => {
+  control.closest(".xp-control, button")?.setAttribute("data-used", "");
+  const copy = figure.cloneNode(true);
+  for (const node of copy.querySelectorAll("[data-used]")) node.remove();
+  control.closest("[data-used]")?.removeAttribute("data-used");
+  return copy.innerHTML + [...copy.querySelectorAll("input, select")].map((e) => e.value);
+}"""
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address():
+    if not (HTML / "index.html").exists():
+        pytest.fail("no book in _build/html: run make book first")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=HTML)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def _open(browser, url):
+    """Load a page at phone width; what it asked for, what failed and what it said hang on it."""
+    page = browser.new_page(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
+    page.asked, page.failed, page.said = [], [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("requestfailed", lambda request: page.failed.append(f"{request.url}: {request.failure}"))
+    page.on("response", lambda r: page.failed.append(f"{r.url}: {r.status}") if r.status >= 400 else None)
+    page.on("pageerror", lambda error: page.said.append(f"error: {error}"))
+    page.on(
+        "console",
+        lambda m: page.said.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None,
+    )
+    page.goto(url)
+    page.evaluate(READY)
+    return page
+
+
+@pytest.fixture(scope="module")
+def page(browser, address, request):
+    """One load of a page for all tests that read it; pytest orders them by page."""
+    page = _open(browser, address + request.param)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def fresh(browser, address, request):
+    """A load of its own for a test that changes the page."""
+    page = _open(browser, address + request.param)
+    yield page
+    page.close()
+
+
+every_page = pytest.mark.parametrize("page", PAGES, indirect=True)
+
+
+def test_front_page_leads_to_the_book(address):
+    text = (HTML / "index.html").read_text("utf8")
+    if REDIRECT in text:
+        target = text.split("url=")[1].split('"')[0]
+        assert (HTML / target).exists(), target
+    assert WITH_EXPLORABLES, "no page has an explorable"
+
+
+@every_page
+def test_page_asks_no_other_host_and_gets_all(page, address):
+    assert page.asked
+    assert [url for url in page.asked if not url.startswith((address, "data:", "blob:"))] == []
+    assert page.failed == []
+
+
+@every_page
+def test_page_has_a_clean_console(page):
+    # The theme preloads icon fonts that a page without such icons does not use.
+    assert [line for line in page.said if "preload" not in line] == []
+
+
+@every_page
+def test_mathematics_is_typeset(page):
+    # MathJax writes an unknown macro's name in red.
+    wrong = page.locator('mjx-merror, mtext[mathcolor="red"]')
+    assert wrong.evaluate_all("all => all.map(e => e.textContent)") == []
+    assert page.locator(".math").count() == page.locator(".math:has(mjx-container)").count()
+
+
+@every_page
+def test_page_does_not_scroll_sideways_on_a_phone(page):
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@every_page
+def test_images_have_alt_text(page):
+    missing = "all => all.filter(e => !e.alt.trim()).map(e => e.src.slice(0, 80))"
+    assert page.locator("img").evaluate_all(missing) == []
+
+
+@every_page
+def test_headings_are_in_order(page):
+    # What the theme keeps for printing is not visible.
+    visible = "all => all.filter(e => e.checkVisibility()).map(e => [+e.tagName[1], e.innerText])"
+    found = page.locator("main :is(h1, h2, h3, h4, h5, h6)").evaluate_all(visible)
+    levels = [level for level, _ in found]
+    assert levels.count(1) == 1 and levels[0] == 1, found
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False)), found
+
+
+@every_page
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stands_out(page, theme):
+    count, faint = page.evaluate(CONTRAST, theme)
+    assert count
+    assert faint == []
+
+
+@every_page
+def test_page_is_small(page):
+    states = page.locator('script[type="application/vnd.jupyter.widget-state+json"]')
+    assert states.evaluate_all("all => all.reduce((n, e) => n + new Blob([e.textContent]).size, 0)") < 200_000
+
+
+def _figures(page):
+    """Return the explorables of a page, each started."""
+    figures = page.locator(".anywidget-static").all()
+    assert len(figures) == page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count() > 0
+    for figure in figures:
+        assert figure.get_attribute("data-ready") is not None, figure.inner_text()
+        assert figure.locator(".xp").count() == 1, figure.inner_text()
+    return figures
+
+
+@pytest.mark.parametrize("how", ["keyboard", "mouse"])
+@pytest.mark.parametrize("fresh", WITH_EXPLORABLES, indirect=True)
+def test_explorables_react(fresh, how):
+    for figure in _figures(fresh):
+        control = figure.locator(":is(button, input, select):enabled:visible").first
+        kind = control.evaluate("e => e.type")
+        arguments = [figure.element_handle(), control.element_handle()]
+        before = fresh.evaluate(SHOWN, arguments)
+        use = _press if how == "keyboard" else _click
+        for attempt in range(2):  # the other direction, if the control stood at its end
+            use(control, kind, attempt)
+            changed = f"([args, before]) => ({SHOWN})(args) !== before"
+            if _becomes(fresh, changed, [arguments, before]):
+                break
+        else:
+            pytest.fail(f"{kind} {control.evaluate('e => e.outerHTML')} does nothing by {how}")
+    assert [line for line in fresh.said if "preload" not in line] == []
+
+
+def _becomes(page, condition, argument):
+    for _ in range(10):
+        if page.evaluate(condition, argument):
+            return True
+        page.wait_for_timeout(50)
+    return False
+
+
+def _press(control, kind, attempt):
+    control.focus()
+    arrows = {"range": ("ArrowRight", "ArrowLeft"), "select-one": ("ArrowDown", "ArrowUp")}
+    keys = {"button": "Enter", "checkbox": "Space", "radio": "Space", "text": "1", "number": "1"}
+    control.press(arrows[kind][attempt] if kind in arrows else keys[kind])
+
+
+def _click(control, kind, attempt):
+    if kind == "range":
+        box = control.bounding_box()
+        control.click(position={"x": box["width"] * (0.2, 0.8)[attempt], "y": box["height"] / 2})
+    elif kind == "select-one":  # its list is drawn by the system, out of a test's reach
+        control.select_option(index=1 - attempt)
+    else:
+        control.click()
+        if kind in ("text", "number"):
+            control.press_sequentially("1")
+
+
+@pytest.mark.parametrize("name", WITH_EXPLORABLES)
+def test_explorables_start_on_a_page_opened_as_a_file(browser, address, name):
+    page = _open(browser, (HTML / name).as_uri())
+    _figures(page)
+    page.close()
