@@ -119,7 +119,8 @@ def _judge_reservoir(answer, rng):
         if accuracy < 0.95:
             raise AssertionError(
                 f"from your states a linear readout recalls the bit of {lag} steps before in "
-                f"{accuracy:.0%} of the cases; 95% are asked for: what keeps an old bit in the state, and apart from newer ones?"
+                f"{accuracy:.0%} of the cases; 95% are asked for: what keeps an old bit in the state, and "
+                "apart from newer ones?"
             )
 
 
