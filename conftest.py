@@ -13,6 +13,7 @@ RTOL = 1e-4
 ATOL = 1e-9  # rounding noise in numbers that should be zero, no more: gradients may vanish
 SVG_ATOL = 1e-5  # points; matplotlib writes six decimals
 IMAGE_RMS = 5.0  # of 255; a curve scaled by 1.02 fails, by 1.001 it passes
+EMBEDDED_RMS = 1.0  # a heat map has no smoothed edges; the next colour of a scale is 1 to 3 levels away
 NUMBER = re.compile(r"(?<![\w.#])[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?(?![\w.]*\w)")
 HASHED_ID = re.compile(r'\bid="(\w*[0-9a-f]{10})"')
 EMBEDDED = re.compile(r'"data:image/png;base64,([^"]*)"')
@@ -21,7 +22,7 @@ PICTURES = ("image/png", "image/jpeg")  # nbval leaves them out
 
 
 def close_text(a, b, close=None):
-    """Whether two texts are the same but for floats within tolerance, runs of blanks and where numbers wrap."""
+    """Whether two texts are the same but for floats within tolerance, runs of blanks and wrapped numbers."""
 
     def skeleton(text):
         return re.sub(r"\s*\0\s*", "\0", re.sub(r"[ \t]+", " ", NUMBER.sub("\0", text)))
@@ -42,8 +43,9 @@ def _close(x, y):
 
 
 def close_svg(a, b):
-    """Whether two SVG figures have the same elements at the same places, to a hundred-thousandth point or 1e-4."""
-    if any(image_rms(x, y) > IMAGE_RMS for x, y in zip(EMBEDDED.findall(a), EMBEDDED.findall(b), strict=False)):
+    """Whether two SVG figures have the same elements, at the same places within tolerance."""
+    maps = zip(EMBEDDED.findall(a), EMBEDDED.findall(b), strict=False)
+    if any(image_rms(x, y) > EMBEDDED_RMS for x, y in maps):
         return False
 
     def close(x, y):

@@ -35,6 +35,17 @@ def fails(test):
     return False
 
 
+def names_used(test):
+    """Global names that a test's code, nested functions included, refers to."""
+    test = inspect.unwrap(test)
+    names, codes = set(), [test.__code__]
+    while codes:
+        code = codes.pop()
+        names |= set(code.co_names)
+        codes += [constant for constant in code.co_consts if inspect.iscode(constant)]
+    return names
+
+
 def scaled(function, factor=1.001):
     """`function`, a module class or an autograd function, with every number of its result times `factor`."""
     if inspect.isclass(function) and issubclass(function, torch.nn.Module):

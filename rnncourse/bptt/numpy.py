@@ -264,6 +264,8 @@ def rtrl_step(x_t, state, params, nonlinearity="tanh"):
 def rtrl_gradient(dh, state):
     """Gradient of one step's loss by the parameters, from that step's sensitivities.
 
+    Implements :eq:`bptt-rtrl` of book/bptt: one term of its sum.
+
     Parameters
     ----------
     dh : (B, H) array
