@@ -1,5 +1,6 @@
 """The command `rnncourse`: what the Makefile calls."""
 
+import os
 from pathlib import Path
 
 import click
@@ -25,12 +26,12 @@ def _root():
     return root
 
 
-def _topics(root, folder, topics):
-    """The notebooks of `folder`: all, or those of the named topics."""
-    found = {path.stem: path for path in sorted((root / folder).glob("*.ipynb"))}
+def _topics(root, folder, topics, kind="notebook", suffix=".ipynb"):
+    """The notebooks of `folder`, or its files of another kind: all, or those of the named topics."""
+    found = {path.stem: path for path in sorted((root / folder).glob(f"*{suffix}"))}
     for topic in topics:
         if topic not in found:
-            raise Fault(f"unknown topic {topic!r}: {folder}/ has {', '.join(found) or 'no notebook'}")
+            raise Fault(f"unknown topic {topic!r}: {folder}/ has {', '.join(found) or f'no {kind}'}")
     return [found[topic] for topic in topics or found]
 
 
@@ -69,6 +70,47 @@ def experiment(topic):
     for name, run in records.items():
         path = root / "book/results" / f"{topic}-{name}.json"
         write_record(path, f"rnncourse experiment {topic}", run())
+        click.echo(path.relative_to(root))
+
+
+@main.command()
+@click.argument("topics", nargs=-1)
+def bench(topics):
+    """Time the package against PyTorch, in one thread.
+
+    A run of all topics writes benchmarks/MACHINE.json; a run of the TOPICS prints its table only.
+    """
+    root = _root()
+    paths = _topics(root, "benchmarks", topics, "benchmark", ".py")
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        raise Fault("set OMP_NUM_THREADS=1 (make bench does)")
+
+    import torch
+
+    from rnncourse.bench import PAIRS, SAMPLE, check_row, load_rows, machine_slug, table, time_row
+    from rnncourse.record import write_record
+
+    torch.set_num_threads(1)
+    # cuDNN alone would round its factors to 10 bits.
+    torch.backends.cudnn.allow_tf32 = False
+    rows = [(path.stem, row) for path in paths for row in load_rows(path)]
+    results = []
+    for _, row in (bar := tqdm(rows)):
+        bar.set_description(row.name)
+        try:
+            check_row(row)
+        except AssertionError as error:
+            raise Fault(f"{row.name}: the two sides do not compute the same: {error}") from None
+        results.append(time_row(row))
+    click.echo(table(results))
+    if not topics:
+        path = root / "benchmarks" / f"{machine_slug()}.json"
+        topic_results = zip((topic for topic, _ in rows), results, strict=True)
+        content = {
+            "settings": {"threads": 1, "pairs": PAIRS, "sample_seconds": SAMPLE},
+            "rows": [{"topic": topic, **result._asdict()} for topic, result in topic_results],
+        }
+        write_record(path, "rnncourse bench", content)
         click.echo(path.relative_to(root))
 
 

@@ -25,7 +25,7 @@ def numerical_gradient(function, array, eps=1e-5):
     ----------
     function : callable
         Takes an array of the shape of `array`, returns a number.
-    array : array of float64
+    array : array of float64, or float
         Where to differentiate. It is not changed.
     eps : float
         Half the distance of the two points.
@@ -40,8 +40,9 @@ def numerical_gradient(function, array, eps=1e-5):
     ValueError
         If `array` is not float64: in float32 the difference drowns in rounding.
     """
-    if np.asarray(array).dtype != np.float64:
-        raise ValueError(f"array must be float64 for central differences, got {np.asarray(array).dtype}")
+    array = np.asarray(array)
+    if array.dtype != np.float64:
+        raise ValueError(f"array must be float64 for central differences, got {array.dtype}")
     gradient = np.empty(array.shape)
     for index in np.ndindex(array.shape):
         step = np.zeros(array.shape)

@@ -15,6 +15,7 @@ from rnncourse.cli import main
 from rnncourse.grading.check import Parity, check
 from rnncourse.grading.exercises import build_exercise
 from rnncourse.refresh import refresh
+from rnncourse.rnn.numpy import OutputParams, RNNParams, rnn_init
 
 ROOT = Path(__file__).parents[1]
 TOPICS = sorted(path.stem for path in (ROOT / "solutions").glob("*.ipynb"))
@@ -70,6 +71,8 @@ MUTANTS = [
 HIDDEN = {
     # One step knows no other steps, so mistakes between steps cannot be made there.
     ("bptt.q1", "carry missing"),
+    ("bptt.q1", "parameters from the first step only"),
+    ("bptt.q1", "parameters from the last step only"),
     ("bptt.q1", "own loss missing"),
     ("bptt.q1", "weight_ih from the last step only"),
     ("bptt.q1", "gradient of the final state ignored"),
@@ -86,7 +89,7 @@ def test_every_mistake_gets_its_own_hint(name, question, mutant):
         return
     with pytest.raises(AssertionError) as caught:
         check(name, mistaken, seed=2)
-    assert str(caught.value) == f"{mutant.hint} Look again at equation ({mutant.label}) in the chapter."
+    assert str(caught.value) == f"{mutant.hint} Look again at {mutant.label} (page Equations)."
 
 
 def test_wrong_answers_without_a_name_say_what_differs():
@@ -95,11 +98,22 @@ def test_wrong_answers_without_a_name_say_what_differs():
         (lambda x, h, p: step(x, h, p).T, r"h must have shape \(\d, \d\), got \(\d, \d\)"),
         (lambda x, h, p: step(x, h, p).astype(np.float32), "h must have dtype float64, got float32"),
         (lambda x, h, p: step(x, h, p) + 1, r"h has the right shape but wrong values: relative error \d"),
-        (lambda x, h, p: step(x, h, p) * np.nan, "h has the right shape but wrong values: relative error n"),
+        (lambda x, h, p: step(x, h, p) * np.nan, "h holds nan or inf"),
     ]
     for answer, message in cases:
         with pytest.raises(AssertionError, match=f"^{message}"):
             check("rnn.q1", answer, seed=3)
+
+    with pytest.raises(ValueError) as caught:
+        check("rnn.q1", lambda x, h, p: np.tanh(x @ p.weight_ih + h @ p.weight_hh), seed=3)
+    assert "was called with arrays of the shapes (" in caught.value.__notes__[0]
+
+    def overflowing(logits, targets, mask):
+        p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        return -np.log(np.take_along_axis(p, targets[..., None], -1)[..., 0])[mask].mean()
+
+    with np.errstate(all="ignore"), pytest.raises(AssertionError, match="loss holds nan or inf"):
+        check("rnn.q3", overflowing)
 
     def in_place(x, h, p):
         h += 1
@@ -129,10 +143,15 @@ def test_wrong_machines_are_refused():
 
     with pytest.raises(AssertionError, match="the bit before is 1 and the bit is 0"):
         check("rnn.q4", one_sided, seed=0)
-    with pytest.raises(AssertionError, match="what does one zero do to the output"):
+    with pytest.raises(AssertionError, match=r"one unit a row|weight must have shape \(V, H\)"):
+        check("rnn.q4", lambda c: one_sided(c)[:1] + (OutputParams(np.zeros(3), np.zeros(1)),))
+    with pytest.raises(AssertionError, match="return RNNParams and OutputParams"):
+        check("rnn.q4", lambda c: one_sided(c)[0])
+    with pytest.raises(AssertionError, match="too few: what does one zero do to the output"):
         check("rnn.q5", lambda scale: solution["zeros_until_wrong"](scale) - 1, seed=0)
     with pytest.raises(AssertionError, match="reads your string without a mistake"):
         check("rnn.q6", lambda scale: [1, 0, 1] * 1000, seed=0)
+    check("rnn.q6", lambda scale: "".join(map(str, solution["breaking_string"](scale))), seed=0)
 
 
 def test_wrong_leaks_and_default_reservoirs_are_refused():
@@ -142,10 +161,39 @@ def test_wrong_leaks_and_default_reservoirs_are_refused():
         dx, dh_0, dparams, _ = solution["leaky_backward"](doutput, x, h, params, alpha)
         return dx, dh_0, dparams, 0.0
 
-    with pytest.raises(AssertionError, match="the gradient of alpha differs from the central differences"):
+    with pytest.raises(AssertionError, match="with one step, the gradient of alpha differs .*bias_hh, .*x"):
         check("bptt.q5", forgets_the_leak, seed=0)
+
+    def one_way_back(doutput, x, h, params, alpha):
+        right = solution["leaky_backward"](doutput, x, h, params, alpha)
+        if len(x) == 1:
+            return right
+        return solution["leaky_backward"](
+            doutput * (np.arange(len(x)) > 0)[:, None, None], x, h, params, alpha
+        )
+
+    with pytest.raises(AssertionError, match="with several steps, the gradient of x"):
+        check("bptt.q5", one_way_back, seed=0)
+    rng = np.random.default_rng(0)
     with pytest.raises(AssertionError, match="95% are asked for"):
-        check("bptt.q6", lambda lag, rng: solution["rnn_init"](rng, 1, 64), seed=0)
+        check("bptt.q6", lambda lag: rnn_init(rng, 1, lag + 1), seed=0)
+    with pytest.raises(AssertionError, match="use at most lag"):
+        check("bptt.q6", lambda lag: rnn_init(rng, 1, 64), seed=0)
+    with pytest.raises(AssertionError, match="return RNNParams, got NoneType"):
+        check("bptt.q6", lambda lag: None, seed=0)
+
+
+def test_a_missing_carry_is_named_however_it_is_written():
+    def no_carry(doutput, dh_T, x, h, params):
+        dh = doutput.copy()
+        dh[-1] += dh_T
+        da = dh * (1 - h[1:] ** 2)
+        dweight_ih, dweight_hh = np.einsum("tbi,tbj->ij", da, x), np.einsum("tbi,tbj->ij", da, h[:-1])
+        dparams = RNNParams(dweight_ih, dweight_hh, da.sum((0, 1)), da.sum((0, 1)))
+        return da @ params.weight_ih, da[0] @ params.weight_hh, dparams
+
+    with pytest.raises(AssertionError, match="the carry is missing"):
+        check("bptt.q2", no_carry, seed=0)
 
 
 @pytest.mark.parametrize("topic", TOPICS)

@@ -41,7 +41,7 @@ def test_mutant_is_caught(room, mutant):
 def arguments(function, condition):
     """Arguments on which a mistake hides under `condition`; not all of them zero."""
     rng = np.random.default_rng(7)
-    steps = 1 if condition in ("one step", "one position") else T
+    steps = 1 if condition in ("one step", "one position", "zero state, one step") else T
     batch = 1 if condition in ("one sequence", "one position") else B
     nonlinearity = "relu" if condition == "relu" else "tanh"
     params = rnn_init(rng, D, H)
@@ -53,6 +53,10 @@ def arguments(function, condition):
     if condition == "zero biases":
         params = params._replace(bias_ih=0 * params.bias_ih, bias_hh=0 * params.bias_hh)
         output_params = output_params._replace(bias=0 * output_params.bias)
+    if condition == "zero weight_hh":
+        params = params._replace(weight_hh=0 * params.weight_hh)
+    if condition == "identity weight_hh":
+        params = params._replace(weight_hh=np.eye(H))
     if condition == "symmetric weight_hh":
         params = params._replace(weight_hh=params.weight_hh + params.weight_hh.T)
     if condition == "fixed point":  # every step maps the state onto itself
@@ -83,6 +87,7 @@ def arguments(function, condition):
             "equal windows": (2, 2),
             "window as long as the sequence": (T, T),
             "zero state, one window": (2, T),
+            "period one": (1, 2),
         }
         return doutput, cache, *windows[condition]
     if condition == "one position":

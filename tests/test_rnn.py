@@ -213,6 +213,14 @@ def test_messages():
         (lambda: rnn_forward(x[0], h_0, params), "x must have shape (T, B, D) = (any, any, 4), got (3, 4)"),
         (lambda: rnn_forward(x[:0], h_0, params), "T must be an integer of at least 1, got 0"),
         (lambda: rnn_forward(x, h_0, params, "sin"), "nonlinearity must be one of 'tanh', 'relu', got 'sin'"),
+        (
+            lambda: rnn_forward(x, h_0, params._replace(bias_hh=np.zeros(1))),
+            "bias_hh must have shape (H,) = (5,), got (1,)",
+        ),
+        (
+            lambda: rnn_step(x[0], h_0, params._replace(weight_hh=np.zeros((1, H)))),
+            "weight_hh must have shape (H, H_) = (5, 5), got (1, 5)",
+        ),
         (lambda: rnn_step(x[0], h_0[:2], params), "h must have shape (B, H) = (3, 5), got (2, 5)"),
         (
             lambda: output_forward(x, OutputParams(np.zeros((V, H)), np.zeros(V))),

@@ -5,7 +5,8 @@ import numpy as np
 from rnncourse.bptt.mutants import BACKWARD, TRUNCATED
 from rnncourse.bptt.numpy import rnn_backward, rnn_backward_truncated
 from rnncourse.grading.check import Parity, Property
-from rnncourse.rnn.numpy import RNNCache, rnn_forward, rnn_init, rnn_step
+from rnncourse.grading.mutant import Mutant
+from rnncourse.rnn.numpy import RNNCache, RNNParams, rnn_forward, rnn_init, rnn_step
 from rnncourse.testing import numerical_gradient, relative_error
 
 
@@ -38,12 +39,13 @@ def _call_backward(backward, doutput, dh_T, x, h, params):
 
 
 def _draw_truncated(rng):
-    T = int(rng.integers(5, 12))
+    # The last block is always shorter than the others, and windows overlap.
+    k1 = int(rng.integers(2, 4))
+    T = k1 * int(rng.integers(2, 5)) + 1
     _, B, D, H = _sizes(rng)
     params = rnn_init(rng, D, H)
-    h = rnn_forward(rng.normal(size=(T, B, D)), rng.normal(size=(B, H)), params)[2]
-    k1 = int(rng.integers(1, 4))
-    return rng.normal(size=(T, B, H)), h.x, h.h, params, k1, k1 + int(rng.integers(0, 3))
+    _, _, cache = rnn_forward(rng.normal(size=(T, B, D)), rng.normal(size=(B, H)), params)
+    return rng.normal(size=(T, B, H)), cache.x, cache.h, params, k1, k1 + int(rng.integers(1, 3))
 
 
 def _call_truncated(truncated, doutput, x, h, params, k1, k2):
@@ -64,33 +66,63 @@ def _draw_leaky(rng):
     return x, h_0, rnn_init(rng, D, H), float(rng.uniform(0.2, 0.9))
 
 
+LEAKY = (
+    Mutant(
+        "leak the wrong way round",
+        leaky_forward,
+        "(1 - alpha) * h[-1] + alpha *",
+        "alpha * h[-1] + (1 - alpha) *",
+        agrees="alpha one half",
+        hint="Your leak is the wrong way round: alpha is the part of the new value.",
+        label="rnn-state",
+    ),
+    Mutant(
+        "no leak",
+        leaky_forward,
+        "(1 - alpha) * h[-1] + alpha *",
+        "h[-1] + alpha *",
+        agrees="zero state, one step",
+        hint="Your state keeps all of the old value: only the part 1 - alpha of it stays.",
+        label="rnn-state",
+    ),
+)
+
+
+def _leaky_errors(answer, arguments, doutput):
+    """Relative error of each gradient against central differences of the forward pass."""
+    x, h_0, params, alpha = arguments
+    result = answer(doutput, x, leaky_forward(*arguments), params, alpha)
+    if not isinstance(result, tuple) or len(result) != 4 or len(result[2]) != len(params):
+        raise AssertionError("return the tuple (dx, dh_0, dparams, dalpha), dparams an RNNParams")
+    claimed = dict(
+        zip(("x", "h_0", "alpha", *params._fields), (*result[:2], result[3], *result[2]), strict=True)
+    )
+    values = {"x": x, "h_0": h_0, "alpha": np.array(alpha), **params._asdict()}
+
+    def loss(**values):
+        weights = type(params)(*(values[name] for name in params._fields))
+        return (leaky_forward(values["x"], values["h_0"], weights, values["alpha"])[1:] * doutput).sum()
+
+    errors = {}
+    for name, value in values.items():
+        gradient = numerical_gradient(lambda v, name=name: loss(**{**values, name: v}), value)
+        errors[name] = relative_error(claimed[name], gradient)
+    return errors
+
+
 def _judge_leaky_backward(answer, rng):
-    names = ("dx", "dh_0", "dparams", "dalpha")
-    for _ in range(3):
-        x, h_0, params, alpha = _draw_leaky(rng)
-        h = leaky_forward(x, h_0, params, alpha)
-        doutput = rng.normal(size=h[1:].shape)
-        result = answer(doutput, x, h, params, alpha)
-        if not isinstance(result, tuple) or len(result) != len(names):
-            raise AssertionError(f"return the tuple ({', '.join(names)})")
-        dx, dh_0, dparams, dalpha = result
-        arguments = {"x": x, "h_0": h_0, "alpha": np.array(alpha), **params._asdict()}
-        claimed = {"x": dx, "h_0": dh_0, "alpha": dalpha}
-        claimed |= dict(zip(params._fields, dparams, strict=True))
-
-        def loss(name, value, arguments=arguments, params=params, doutput=doutput):
-            given = arguments | {name: value}
-            weights = type(params)(*(given[field] for field in params._fields))
-            return (leaky_forward(given["x"], given["h_0"], weights, given["alpha"])[1:] * doutput).sum()
-
-        for name, value in arguments.items():
-            gradient = numerical_gradient(lambda v, name=name, loss=loss: loss(name, v), value)
-            error = relative_error(np.asarray(claimed[name]), gradient)
-            if not error < 1e-7:
-                raise AssertionError(
-                    f"the gradient of {name} differs from the central differences of the forward pass: "
-                    f"relative error {error:.1e}"
-                )
+    single = _draw_leaky(rng)
+    rounds = [(single[0][:1], *single[1:]), _draw_leaky(rng), _draw_leaky(rng)]
+    for steps, arguments in zip(("one step", "several steps", "several steps"), rounds, strict=True):
+        x, h_0, _, _ = arguments
+        errors = _leaky_errors(answer, arguments, rng.normal(size=(len(x), *h_0.shape)))
+        wrong = [name for name, error in errors.items() if not error < 1e-7]
+        if wrong:
+            right = ", ".join(sorted(errors.keys() - set(wrong))) or "none"
+            raise AssertionError(
+                f"with {steps}, the gradient of {', '.join(wrong)} differs from the central differences of "
+                f"the forward pass (right: {right})"
+            )
 
 
 def recall_accuracy(params, lag, rng, T=4000):
@@ -109,12 +141,14 @@ def recall_accuracy(params, lag, rng, T=4000):
     return float((((states[half:] @ readout) > 0) == (targets[half:] > 0)).mean())
 
 
-def _judge_reservoir(answer, rng):
+def _judge_keeper(answer, rng):
     for lag in rng.permutation(np.arange(8, 15))[:3]:
-        params = answer(int(lag), rng)
-        H = len(params.bias_hh)
-        if H > 64:
-            raise AssertionError(f"use at most 64 units, got {H}")
+        params = answer(int(lag))
+        if not isinstance(params, RNNParams):
+            raise AssertionError(f"return RNNParams, got {type(params).__name__}")
+        H = np.size(params.bias_hh)
+        if H > lag + 1:
+            raise AssertionError(f"use at most lag + 1 = {lag + 1} units, got {H}")
         accuracy = recall_accuracy(params, int(lag), rng)
         if accuracy < 0.95:
             raise AssertionError(
@@ -128,7 +162,7 @@ QUESTIONS = {
     "q1": Parity(rnn_backward, _draw_step, ("dx_t", "dh_prev", "dparams"), BACKWARD, _call_step),
     "q2": Parity(rnn_backward, _draw, ("dx", "dh_0", "dparams"), BACKWARD, _call_backward),
     "q3": Parity(rnn_backward_truncated, _draw_truncated, ("dparams",), TRUNCATED, _call_truncated),
-    "q4": Parity(leaky_forward, _draw_leaky, ("h",)),
+    "q4": Parity(leaky_forward, _draw_leaky, ("h",), LEAKY),
     "q5": Property(_judge_leaky_backward),
-    "q6": Property(_judge_reservoir),
+    "q6": Property(_judge_keeper),
 }

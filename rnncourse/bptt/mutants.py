@@ -20,6 +20,16 @@ BACKWARD = (
         label="bptt-delta",
     ),
     Mutant(
+        "carry missing, but the final gradient used",
+        rnn_backward,
+        "da_t.dot(params.weight_hh, out=dh)",
+        "da_t.dot(0 * params.weight_hh, out=dh)",
+        agrees="zero weight_hh",
+        hint="Your gradient is what one gets when the carry is missing: dL/dh_t has a part from its own loss "
+        "and a part that comes back from step t + 1.",
+        label="bptt-delta",
+    ),
+    Mutant(
         "own loss missing",
         rnn_backward,
         "zip(doutput[::-1], ",
@@ -31,8 +41,8 @@ BACKWARD = (
     Mutant(
         "weight_hh transposed on the way back",
         rnn_backward,
-        "np.dot(da_t, params.weight_hh, out=dh)",
-        "np.dot(da_t, params.weight_hh.T, out=dh)",
+        "da_t.dot(params.weight_hh, out=dh)",
+        "da_t.dot(params.weight_hh.T, out=dh)",
         agrees="symmetric weight_hh",
         hint="Your step back multiplies by the transpose: forwards it is h @ W.T, so backwards it is da @ W.",
         label="bptt-delta",
@@ -92,6 +102,33 @@ BACKWARD = (
         label="bptt-weights",
     ),
     Mutant(
+        "weight_hh's gradient transposed",
+        rnn_backward,
+        "weight_hh=flat.T @ h[:-1].reshape(T * B, H)",
+        "weight_hh=h[:-1].reshape(T * B, H).T @ flat",
+        agrees="zero state, one step",
+        hint="Your dweight_hh is transposed: element (i, j) pairs da of unit i with the state of unit j.",
+        label="bptt-weights",
+    ),
+    Mutant(
+        "parameters from the first step only",
+        rnn_backward,
+        "flat = da.reshape(T * B, H)",
+        "flat = (da * (np.arange(T) == 0)[:, None, None]).reshape(T * B, H)",
+        agrees="one step",
+        hint="Your dparams are those of step 1 alone: the weights are shared, so all steps add up.",
+        label="bptt-weights",
+    ),
+    Mutant(
+        "parameters from the last step only",
+        rnn_backward,
+        "flat = da.reshape(T * B, H)",
+        "flat = (da * (np.arange(T) == T - 1)[:, None, None]).reshape(T * B, H)",
+        agrees="one step",
+        hint="Your dparams are those of the last step alone: the weights are shared, so all steps add up.",
+        label="bptt-weights",
+    ),
+    Mutant(
         "bias averaged",
         rnn_backward,
         "dbias = flat.sum(axis=0)",
@@ -99,6 +136,24 @@ BACKWARD = (
         agrees="one sequence",
         hint="Your bias gradient is averaged over the batch: the loss sums over it, so its gradient does.",
         label="bptt-weights",
+    ),
+    Mutant(
+        "gradients averaged over the batch",
+        rnn_backward,
+        "flat = da.reshape(T * B, H)",
+        "flat = da.reshape(T * B, H) / B",
+        agrees="one sequence",
+        hint="Your gradient is averaged over the batch: the loss sums over it, so its gradient does.",
+        label="bptt-weights",
+    ),
+    Mutant(
+        "initial state's gradient not sent through weight_hh",
+        rnn_backward,
+        "T, B, D), dh, dparams",
+        "T, B, D), da[0], dparams",
+        agrees="identity weight_hh",
+        hint="Your gradient of the state before the first step is da: it must still go through weight_hh.",
+        label="bptt-input",
     ),
 )
 
@@ -149,6 +204,16 @@ TRUNCATED = (
         "first = max(0, start - k2)",
         agrees="window as long as the sequence",
         hint="Your window covers k2 steps before the block: it must cover k2 steps with the block's own.",
+        label="bptt-truncated",
+    ),
+    Mutant(
+        "k1 ignored",
+        rnn_backward_truncated,
+        'check_positive("k1", k1)',
+        "k1 = 1",
+        agrees="period one",
+        hint="Your losses have a window of k2 uses each: the losses of a block share one window, which ends "
+        "with the block.",
         label="bptt-truncated",
     ),
     Mutant(

@@ -46,7 +46,7 @@ def rnn_backward(doutput, dh_T, cache):
     for doutput_t, da_t in zip(doutput[::-1], da[::-1], strict=True):
         dh += doutput_t
         da_t *= dh
-        np.dot(da_t, params.weight_hh, out=dh)
+        da_t.dot(params.weight_hh, out=dh)
     flat = da.reshape(T * B, H)
     dbias = flat.sum(axis=0)
     dparams = RNNParams(

@@ -29,25 +29,34 @@ class Parity:
 
     def judge(self, answer, rng):
         """Raise AssertionError, saying what is wrong, unless `answer` does what the reference does."""
-        rounds = [self.draw(rng) for _ in range(ROUNDS)]
-        suspects = [(mutant, mutant.build()) for mutant in self.mutants]
-        failure = None
-        for arguments in rounds:
+        mistakes = [(mutant, mutant.build()) for mutant in self.mutants]
+        failures, contradicted = {}, [set() for _ in mistakes]
+        for _ in range(ROUNDS):
+            arguments = self.draw(rng)
             given = copy.deepcopy(arguments)
-            actual = _named(answer(*given), self.outputs)
+            try:
+                result = answer(*given)
+            except ValueError as error:  # NumPy's own words on shapes that do not fit
+                shapes = ", ".join(str(leaf.shape) for leaf in _leaves(given))
+                error.add_note(f"{answer.__name__} was called with arrays of the shapes {shapes}")
+                raise
+            actual = _named(result, self.outputs)
             _check_unchanged(given, arguments)
-            expected = _named(self.call(self.reference, *arguments), self.outputs)
-            failure = failure or _difference(actual, expected)
-            suspects = [
-                (mutant, wrong)
-                for mutant, wrong in suspects
-                if _difference(actual, _named(self.call(wrong, *arguments), self.outputs)) is None
-            ]
-        if failure and suspects:
-            mutant = suspects[0][0]
-            raise AssertionError(f"{mutant.hint} Look again at equation ({mutant.label}) in the chapter.")
-        if failure:
-            raise AssertionError(failure)
+            wrong = _differences(actual, _named(self.call(self.reference, *arguments), self.outputs))
+            failures |= {name: said for name, said in wrong.items() if name not in failures}
+            for (_, function), names in zip(mistakes, contradicted, strict=True):
+                names.update(_differences(actual, self._mistaken(function, arguments)))
+        if not failures:
+            return
+        # The mistake that gives most of the wrong results, if it gives at least half of them in every round.
+        explained = [len(failures.keys() - names) for names in contradicted]
+        if explained and 2 * max(explained) >= len(failures):
+            mutant, _ = mistakes[explained.index(max(explained))]
+            raise AssertionError(f"{mutant.hint} Look again at {mutant.label} (page Equations).")
+        raise AssertionError(next(iter(failures.values())))
+
+    def _mistaken(self, function, arguments):
+        return _named(self.call(function, *arguments), self.outputs)
 
 
 @dataclass(frozen=True)
@@ -111,19 +120,21 @@ def _named(result, names):
     return arrays
 
 
-def _difference(actual, expected):
-    """A sentence on the first difference, or None."""
+def _differences(actual, expected):
+    """A sentence on each array that differs, by name."""
     if set(actual) != set(expected):
-        return f"return the fields {', '.join(expected)}, got {', '.join(actual)}"
+        raise AssertionError(f"return the fields {', '.join(expected)}, got {', '.join(actual)}")
+    said = {}
     for name, right in expected.items():
         if actual[name].shape != right.shape:
-            return f"{name} must have shape {right.shape}, got {actual[name].shape}"
-        if actual[name].dtype != right.dtype:
-            return f"{name} must have dtype {right.dtype}, got {actual[name].dtype}"
-        error = relative_error(actual[name], right)
-        if not error <= TOLERANCE:
-            return f"{name} has the right shape but wrong values: relative error {error:.1e}"
-    return None
+            said[name] = f"{name} must have shape {right.shape}, got {actual[name].shape}"
+        elif actual[name].dtype != right.dtype:
+            said[name] = f"{name} must have dtype {right.dtype}, got {actual[name].dtype}"
+        elif not np.isfinite(actual[name]).all():
+            said[name] = f"{name} holds nan or inf"
+        elif not (error := relative_error(actual[name], right)) <= TOLERANCE:
+            said[name] = f"{name} has the right shape but wrong values: relative error {error:.1e}"
+    return said
 
 
 def _check_unchanged(given, arguments):

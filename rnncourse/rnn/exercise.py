@@ -6,6 +6,8 @@ from rnncourse.grading.check import Parity, Property
 from rnncourse.rnn.machines import parity_machine
 from rnncourse.rnn.mutants import FORWARD, LOSS, STEP
 from rnncourse.rnn.numpy import (
+    OutputParams,
+    RNNParams,
     cross_entropy_forward,
     output_forward,
     rnn_forward,
@@ -33,7 +35,9 @@ def _draw_loss(rng):
     lengths = rng.integers(1, T + 1, B)
     lengths[0], lengths[-1] = T, T - 1  # padding in every draw
     mask = np.arange(T)[:, None] < lengths
-    return 5 * rng.normal(size=(T, B, V)), rng.integers(0, V, (T, B)), mask
+    # Every other draw holds logits whose exponentials overflow.
+    scale = rng.choice([3, 1000])
+    return scale * rng.normal(size=(T, B, V)), rng.integers(0, V, (T, B)), mask
 
 
 def run_machine(bits, params, output_params):
@@ -53,9 +57,15 @@ def scaled_machine(scale):
 def _judge_detector(answer, rng):
     for _ in range(5):
         c = float(rng.uniform(0.5, 3))
-        params, output_params = answer(c)
+        returned = answer(c)
+        if not isinstance(returned, tuple) or [type(part) for part in returned] != [RNNParams, OutputParams]:
+            raise AssertionError("return RNNParams and OutputParams, in this order")
+        params, output_params = (type(part)(*map(np.asarray, part)) for part in returned)
         bits = rng.integers(0, 2, 200)
-        outputs = run_machine(bits, params, output_params)
+        try:
+            outputs = run_machine(bits, params, output_params)
+        except ValueError as error:
+            raise AssertionError(str(error)) from None
         expected = c * (np.diff(bits, prepend=0) != 0)
         wrong = np.flatnonzero(np.abs(outputs - expected) > 1e-9)
         if wrong.size:
@@ -81,21 +91,24 @@ def _judge_leak(answer, rng):
             raise AssertionError(f"return a whole number of zeros, got {zeros!r}")
         right = _first_wrong([1] + [0] * 2000, scale)
         if zeros != right:
+            many = "few" if zeros < right else "many"
             raise AssertionError(
-                f"with W_hh times {scale:.4f}, the output after a single 1 is first wrong after {right} "
-                f"zeros, you said {zeros}: what does one zero do to the output?"
+                f"with W_hh times {scale:.4f}, {zeros} zeros are too {many}: what does one zero do to the output?"
             )
 
 
 def _judge_breaker(answer, rng):
     for scale in rng.uniform(1.005, 1.05, 10):
-        bits = np.asarray(answer(float(scale)))
+        bits = answer(float(scale))
+        bits = np.array([int(bit) for bit in bits] if isinstance(bits, str) else bits)
         if bits.ndim != 1 or not 0 < len(bits) <= 5000 or not np.isin(bits, (0, 1)).all():
-            raise AssertionError("return one string of 1 to 5,000 bits, each 0 or 1")
+            raise AssertionError("return a list of 1 to 5,000 bits, each the number 0 or 1")
         if _first_wrong(bits, scale) is None:
+            error = np.abs(run_machine(bits, *scaled_machine(scale)) - np.cumsum(bits) % 2)
             raise AssertionError(
-                f"with W_hh times {scale:.4f}, the machine reads your string without a mistake: "
-                "look for a state in which a small error grows and nothing folds it back"
+                f"with W_hh times {scale:.4f}, the machine reads your string without a mistake; its output is "
+                f"furthest from the parity, by {error.max():.3f}, after bit {error.argmax() + 1}. Look for a "
+                "state in which a small error grows and nothing folds it back"
             )
 
 

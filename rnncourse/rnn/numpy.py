@@ -100,11 +100,21 @@ def _uniform(rng, shape, H, dtype):
     return rng.uniform(-1, 1, shape).astype(dtype) / np.sqrt(H, dtype=dtype)
 
 
+def _check_params(params):
+    """Sizes H, D of a recurrent layer; a wrong shape would be broadcast without a word."""
+    check_shape("weight_ih", params.weight_ih, H=None, D=None)
+    H, D = params.weight_ih.shape
+    check_shape("weight_hh", params.weight_hh, H=H, H_=H)
+    check_shape("bias_ih", params.bias_ih, H=H)
+    check_shape("bias_hh", params.bias_hh, H=H)
+    return H, D
+
+
 def rnn_step(x_t, h, params, nonlinearity="tanh"):
     """One step of the recurrence.
 
-    Implements :eq:`rnn-state` of book/rnn. Source: Elman (1990); his network has no second bias and
-    squashes with the logistic function.
+    Implements :eq:`rnn-state` of book/rnn. Source: Elman (1990); his units squash with the logistic function
+    and have one bias.
 
     Parameters
     ----------
@@ -125,7 +135,7 @@ def rnn_step(x_t, h, params, nonlinearity="tanh"):
     ValueError
         If a shape does not fit.
     """
-    H, D = params.weight_ih.shape
+    H, D = _check_params(params)
     check_shape("x_t", x_t, B=None, D=D)
     check_shape("h", h, B=len(x_t), H=H)
     check_choice("nonlinearity", nonlinearity, ["tanh", "relu"])
@@ -162,11 +172,10 @@ def rnn_forward(x, h_0, params, nonlinearity="tanh"):
     ValueError
         If a shape does not fit.
     """
-    H, D = params.weight_ih.shape
+    H, D = _check_params(params)
     check_shape("x", x, T=None, B=None, D=D)
     T, B, _ = x.shape
     check_positive("T", T)
-    check_shape("weight_hh", params.weight_hh, H=H, H_=H)
     check_shape("h_0", h_0, B=B, H=H)
     check_choice("nonlinearity", nonlinearity, ["tanh", "relu"])
 
@@ -179,8 +188,8 @@ def rnn_forward(x, h_0, params, nonlinearity="tanh"):
     product = np.empty((B, H), h.dtype)
     states = list(h)
     for previous, current in zip(states, states[1:], strict=False):
-        np.dot(previous, weight_hh_T, out=product)
-        np.add(current, product, out=current)
+        previous.dot(weight_hh_T, out=product)
+        current += product
         if nonlinearity == "tanh":
             np.tanh(current, out=current)
         else:
@@ -210,7 +219,9 @@ def output_forward(h, params):
     ValueError
         If a shape does not fit.
     """
+    check_shape("weight", params.weight, V=None, H=None)
     V, H = params.weight.shape
+    check_shape("bias", params.bias, V=V)
     check_shape("h", h, T=None, B=None, H=H)
     return h @ params.weight.T + params.bias, OutputCache(h, params)
 
