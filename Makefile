@@ -32,7 +32,7 @@ test: .venv/.installed ## lint, unit tests, notebooks, exercises, book, browser;
 	$(BIN)/rnncourse exercises check $(TOPIC)
 	$(MAKE) --no-print-directory book
 	$(BIN)/python -m pytest $(if $(TOPIC),-k $(TOPIC)) tests
-	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg $(NOTEBOOKS)
+	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
 
 lab: .venv/.installed ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab book

@@ -42,40 +42,39 @@ const kit = (() => {
   const button = (label, onclick, attributes = {}) =>
     el("button", { type: "button", class: "xp-button", onclick, ...attributes }, label);
 
-  /* A labelled choice among [value, text] pairs. */
+  /* A labelled choice among [value, text] pairs. set(value) changes it without calling oninput. */
   function choice({ label, options, value, oninput }) {
     const id = `xp-${Date.now().toString(36)}-${count++}`;
     const select = el("select", { id }, options.map(([v, text]) => el("option", { value: v, selected: v === value }, text)));
     select.addEventListener("input", () => oninput(select.value));
-    return { node: el("span", { class: "xp-control" }, el("label", { for: id }, label), select), get: () => select.value };
+    return { node: el("span", { class: "xp-control" }, el("label", { for: id }, label), select), get: () => select.value, set(v) { select.value = v; } };
   }
 
-  /* Blue for negative, orange for positive, by strength; the number stands beside it, so colour is never alone. */
+  /* Blue for negative, orange for positive, by strength; the number stands beside it, so colour is never alone.
+     Half of the colour at most: beyond, ink does not reach a contrast of 4.5 in the dark theme. */
   function signed(value, limit = 1) {
     const strength = Math.min(1, Math.abs(value) / limit);
-    return `color-mix(in srgb, var(${value < 0 ? "--xp-cold" : "--xp-warm"}) ${Math.round(100 * strength)}%, var(--xp-paper))`;
+    return `color-mix(in srgb, var(${value < 0 ? "--xp-cold" : "--xp-warm"}) ${Math.round(50 * strength)}%, var(--xp-paper))`;
   }
-
-  /* Ink or paper, whichever reads on signed(value). */
-  const inkOn = (value, limit = 1) => (Math.abs(value) / limit > 0.6 ? "var(--xp-on-strong)" : "var(--xp-ink)");
 
   const number = (value, digits = 2) => (Object.is(value, -0) ? 0 : value).toFixed(digits).replace("-", "\u2212");
 
-  /* As few characters as three digits need: 4, 0.25, 12.3, 2.1e5. For cells of a figure. */
+  /* Three digits, fewer where the number has no more: 4, 0.25, 12.3, 0.0123, 2.14e5. For cells of a figure. */
   function short(value) {
     const size = Math.abs(value);
     if (size < 1e-12) return "0";
-    if (Number.isInteger(value) && size < 10000) return number(value, 0);
-    if (size < 0.005 || size >= 10000) return value.toExponential(1).replace("e+", "e").replaceAll("-", "\u2212");
-    return number(value, size >= 100 ? 0 : size >= 10 ? 1 : 2);
+    if (Number.isInteger(value) && size < 1e6) return number(value, 0);
+    if (size < 0.001 || size >= 10000) return value.toExponential(2).replace("e+", "e").replaceAll("-", "\u2212");
+    const hundredths = Math.abs(100 * value - Math.round(100 * value)) < 1e-9;
+    return number(value, hundredths && size < 10 ? 2 : Math.max(0, 2 - Math.floor(Math.log10(size))));
   }
 
-  /* New content for `node`; the focus returns to the element with the same data-key. */
+  /* New content for `node`; the focus returns to the element with the same data-key, and nothing scrolls. */
   function swap(node, ...children) {
     const focus = document.activeElement;
     const key = node.contains(focus) ? focus.dataset.key : undefined;
     node.replaceChildren(...children.flat());
-    if (key) node.querySelector(`[data-key="${key}"]`)?.focus();
+    if (key) node.querySelector(`[data-key="${key}"]`)?.focus({ preventScroll: true });
   }
 
   /* A straight arrow in SVG. */
@@ -90,21 +89,41 @@ const kit = (() => {
       svg("polygon", { points: points.join(" "), fill: colour }));
   }
 
-  return { el, svg, frame, slider, button, choice, signed, inkOn, number, short, swap, arrow };
+  return { el, svg, frame, slider, button, choice, signed, number, short, swap, arrow };
 })();
 
 /* Whether the reader asked for stillness. */
 kit.still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/* A number, vector (drawn as a column) or matrix between brackets, coloured by sign; `label` is its accessible name.
-   Half strength at most, so that ink reads on every colour. */
+/* A number, vector (drawn as a column) or matrix between brackets, coloured by sign; `label` is its accessible name. */
 kit.matrix = (values, { label, limit = 1, digits = 2 } = {}) => {
   const rows = [values].flat().map((row) => [row].flat());
   const text = rows.map((row) => row.map((v) => kit.number(v, digits)).join(", ")).join("; ");
-  const cell = (v) => kit.el("span", { style: `background: ${kit.signed(Math.max(-limit, Math.min(limit, v)), 2 * limit)}` },
-    kit.number(v, digits));
+  const cell = (v) => kit.el("span", { style: `background: ${kit.signed(v, limit)}` }, kit.number(v, digits));
   return kit.el("span", {
     class: "xp-matrix", role: "img", "aria-label": `${label ? `${label}: ` : ""}${text}`,
     style: `grid-template-columns: repeat(${rows[0].length}, auto)`,
   }, rows.flat().map(cell));
+};
+
+/* A box that scrolls sideways says so: it fades at an end that hides something, and a line stands below. */
+kit.sideways = (box) => {
+  const hint = kit.el("p", { class: "xp-scroll", "aria-hidden": "true" }, "\u25c2 scroll sideways \u25b8");
+  const look = () => {
+    const hidden = box.scrollWidth - box.clientWidth;
+    hint.hidden = hidden < 2;
+    box.classList.toggle("xp-more-left", box.scrollLeft > 1);
+    box.classList.toggle("xp-more-right", box.scrollLeft < hidden - 1);
+  };
+  box.after(hint);
+  box.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(box);
+  new MutationObserver(look).observe(box, { childList: true, subtree: true });
+};
+
+/* Scroll `box`, and nothing around it, so far that what lies from `left` to `right` in it stands clear of the fades. */
+kit.reveal = (box, left, right) => {
+  const clear = 36;
+  const most = right + clear - box.clientWidth;
+  if (box.scrollLeft < most || box.scrollLeft > left - clear) box.scrollLeft = (left + right - box.clientWidth) / 2;
 };

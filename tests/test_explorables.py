@@ -7,13 +7,14 @@ import pytest
 from browser import chromium
 
 import rnncourse
+from rnncourse.welcome import line
 
 PACKAGE = Path(rnncourse.__file__).parent
 SCRIPTS = sorted(file for file in PACKAGE.glob("*/*.js") if file.with_suffix(".py").exists())
 NAMES = [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in SCRIPTS]
 LOAD = """async (source) => {
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  window.compute = (await import(url)).compute;
+  Object.assign(window, await import(url));
 }"""
 
 
@@ -78,6 +79,60 @@ def test_javascript_computes_what_python_computes(page, name):
     for given, javascript in zip(inputs, answers, strict=True):
         python = json.loads(json.dumps(module.compute(given), allow_nan=False))
         assert difference(javascript, python) is None, json.dumps(given)
+
+
+def _single_mistakes():
+    """Lines with one mistake, each with what the judge says of it."""
+    right = [variants[0][0] for variants in line.PARTS]
+    for i, variants in enumerate(line.PARTS):
+        for part, mistake in variants[1:]:
+            parts = [*right[:i], part, *right[i + 1 :]]
+            yield f"np.tanh({' + '.join(filter(None, parts))})", mistake
+    for wrap, mistake in line.WRAPS[1:]:
+        yield wrap.replace("_", " + ".join(right)), mistake
+    terms = " + ".join(right).split(" + ")
+    for chosen in range(1, 2 ** len(terms) - 1):
+        inside = [term for i, term in enumerate(terms) if chosen >> i & 1]
+        outside = [term for term in terms if term not in inside]
+        verb = "are" if len(outside) > 1 else "is"
+        mistake = f"tanh is applied too early, before {' and '.join(outside)} {verb} added."
+        yield f"np.tanh({' + '.join(inside)}) + {' + '.join(outside)}", mistake
+    yield from line.WHOLE
+
+
+@pytest.mark.browser
+def test_judge_names_each_single_mistake(page):
+    script = Path(line.__file__).with_suffix(".js").read_text("utf8")
+    page.evaluate(LOAD, (PACKAGE / "kit.js").read_text("utf8") + script)
+    expressions, mistakes = zip(*_single_mistakes(), strict=True)
+    judge = "([lines, data]) => lines.map((line) => judge(line, data))"
+    data = line.explorable().data
+    found = page.evaluate(judge, [[line.ANSWER, *expressions], data])
+    assert found[0]["ok"]
+    # Facts about shapes may stand before it, no other mistake.
+    named = [[m for m in mistakes if m in answer.get("message", "")] for answer in found[1:]]
+    for expression, mistake, answer, names in zip(expressions, mistakes, found[1:], named, strict=True):
+        assert not answer["ok"] and answer["message"].endswith(mistake), (expression, answer)
+        assert all(name in mistake for name in names), (expression, answer)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_ink_reads_on_each_colour(page, theme):
+    page.set_content(f"<html data-theme={theme}><body class=xp>0")
+    page.add_style_tag(path=PACKAGE / "kit.css")
+    page.add_script_tag(path=PACKAGE / "kit.js")
+    colours = page.evaluate("""() => [null, ...Array(201).keys()].map((i) => {
+      document.body.style.color = i === null ? "" : kit.signed(i / 100 - 1);
+      const [r, g, b] = getComputedStyle(document.body).color.match(/[\\d.]+/g);
+      return getComputedStyle(document.body).color.startsWith("rgb") ? [r / 255, g / 255, b / 255] : [+r, +g, +b];
+    })""")
+    rgb = np.array(colours)
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    light = linear @ [0.2126, 0.7152, 0.0722] + 0.05
+    contrast = np.maximum(light[0] / light[1:], light[1:] / light[0])
+    assert len(np.unique(rgb, axis=0)) > 90, "one colour for all numbers"
+    assert contrast.min() >= 4.5
 
 
 def test_difference_is_seen():

@@ -206,7 +206,7 @@ class EquationsDirective(SphinxDirective):
             nodes.Text(text)
             for text in (
                 "Number",
-                "Equation, functions that implement it, tests",
+                "Label, equation, functions that implement it, tests",
             )
         ]
         group += nodes.thead("", _row([[name] for name in names]))
@@ -215,13 +215,14 @@ class EquationsDirective(SphinxDirective):
 
     def _cells(self, equation):
         number = self._link("math", "eq", equation.label, nodes.literal("", equation.label))
+        label = nodes.literal("", equation.label)
         if equation.final:
             number = nodes.strong("", "", number)
         short = {name: nodes.literal("", name.removeprefix("rnncourse.")) for name in equation.functions}
         functions = [self._link("py", "obj", name, text, refexplicit=True) for name, text in short.items()]
         tests = [nodes.literal("", test.removeprefix("tests/")) for test in equation.tests]
         formula = nodes.math_block("", equation.tex, nowrap=False, number=None, label=None)
-        return [[number], [formula, *functions, *tests]]
+        return [[number], [label, formula, *functions, *tests]]
 
     def _link(self, domain, kind, target, text, **options):
         link = {

@@ -18,9 +18,10 @@ def explorable():
     -------
     Explorable
     """
+    fade = {"nonlinearity": "tanh", "T": 8, "w": 0.9, "u": 1, "h_0": 1, "loss": "states", "k1": 1, "k2": 8}
     start = {"nonlinearity": "linear", "T": 3, "w": 2, "u": 0, "h_0": 1, "loss": "last", "k1": 1, "k2": 2}
     title = "The gradient through each use of a recurrent weight"
-    return Explorable(Path(__file__).with_suffix(".js"), title, {"start": start, "x": X})
+    return Explorable(Path(__file__).with_suffix(".js"), title, {"start": start, "fade": fade, "x": X})
 
 
 def compute(input):
@@ -28,13 +29,15 @@ def compute(input):
 
     With tanh the numbers are those of :func:`rnncourse.bptt.numpy.contributions` and
     :func:`rnncourse.bptt.numpy.rnn_backward_truncated` with H = D = B = 1. The package has no linear network:
-    there the formula is written out, entry [s, t] being dL/dh_s w^(s - t) h_{t-1}.
+    there the formula is written out, entry [s, t] being ∂⁺L_s/∂h_s w^(s - t) h_{t-1}, with the
+    immediate gradient of loss s.
 
     Parameters
     ----------
     input : dict
         ``nonlinearity`` "linear" or "tanh", ``T``, ``w``, ``u``, ``h_0``, ``x`` (T numbers), ``loss`` "last"
-        for h_T or "each" for the sum of h_t^2 / 2, and the truncation ``k1`` <= ``k2`` <= T.
+        for h_T alone, "states" for L_s = h_s or "squares" for L_s = h_s^2 / 2 at each step, and the
+        truncation ``k1`` <= ``k2`` <= T.
 
     Returns
     -------
@@ -86,9 +89,9 @@ def compute(input):
 
 
 def _loss_gradient(h, loss):
-    """Gradient of the loss by each of h_1 .. h_T, directly."""
-    if loss == "each":
-        return h[1:].copy()
+    """The immediate gradients ∂⁺L_s/∂h_s at h_1 .. h_T."""
+    if loss != "last":
+        return h[1:].copy() if loss == "squares" else np.ones(len(h) - 1)
     return np.append(np.zeros(len(h) - 2), 1.0)
 
 
@@ -112,7 +115,7 @@ def random_input(rng):
         "u": float(rng.uniform(-1, 1)),
         "h_0": float(rng.uniform(-1, 1)),
         "x": rng.uniform(-1, 1, T).tolist(),
-        "loss": ["last", "each"][rng.integers(2)],
+        "loss": ["last", "states", "squares"][rng.integers(3)],
         "k1": k1,
         "k2": int(rng.integers(k1, T + 1)),
     }

@@ -150,7 +150,9 @@ def rnn_backward_truncated(doutput, cache, k1, k2):
 
     Implements :eq:`bptt-truncated` of book/bptt. Every `k1` steps, the losses of those steps are sent back
     over the last `k2` steps. The forward states are those of the whole sequence: state is carried,
-    gradient is not. Source: Williams and Peng (1990), BPTT(h; h'), with h = k2 and h' = k1.
+    gradient is not. Source: Williams and Peng (1990), BPTT(h; h'), with h = k2 and h' = k1; the names k1, k2
+    are those of Sutskever (2013). ``dx`` and ``dh_0`` are the sums of what the windows give; ``dh_0`` comes
+    from those that reach the first step.
 
     Parameters
     ----------
@@ -276,6 +278,11 @@ def rtrl_gradient(dh, state):
     Returns
     -------
     RNNParams
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit.
     """
     check_shape("dh", dh, B=state.h.shape[0], H=state.h.shape[1])
     return RNNParams(*(np.einsum("bi,bi...->...", dh, s) for s in state.dh_dparams))

@@ -58,7 +58,8 @@ def _judge_detector(answer, rng):
     for _ in range(5):
         c = float(rng.uniform(0.5, 3))
         returned = answer(c)
-        if not isinstance(returned, tuple) or [type(part) for part in returned] != [RNNParams, OutputParams]:
+        kinds = [type(part) for part in returned] if isinstance(returned, tuple) else []
+        if kinds != [RNNParams, OutputParams]:
             raise AssertionError("return RNNParams and OutputParams, in this order")
         params, output_params = (type(part)(*map(np.asarray, part)) for part in returned)
         bits = rng.integers(0, 2, 200)
@@ -93,7 +94,8 @@ def _judge_leak(answer, rng):
         if zeros != right:
             many = "few" if zeros < right else "many"
             raise AssertionError(
-                f"with W_hh times {scale:.4f}, {zeros} zeros are too {many}: what does one zero do to the output?"
+                f"with W_hh times {scale:.4f}, {zeros} zeros are too {many}: "
+                "what does one zero do to the output?"
             )
 
 
@@ -106,9 +108,9 @@ def _judge_breaker(answer, rng):
         if _first_wrong(bits, scale) is None:
             error = np.abs(run_machine(bits, *scaled_machine(scale)) - np.cumsum(bits) % 2)
             raise AssertionError(
-                f"with W_hh times {scale:.4f}, the machine reads your string without a mistake; its output is "
-                f"furthest from the parity, by {error.max():.3f}, after bit {error.argmax() + 1}. Look for a "
-                "state in which a small error grows and nothing folds it back"
+                f"with W_hh times {scale:.4f}, the machine reads your string without a mistake; its output "
+                f"is furthest from the parity, by {error.max():.3f}, after bit {error.argmax() + 1}. Look "
+                "for a state in which a small error grows and nothing folds it back"
             )
 
 

@@ -3,7 +3,7 @@ const dot = (row, vector) => row.reduce((sum, value, j) => sum + value * vector[
 
 export function compute({ nonlinearity, weight_ih, weight_hh, bias, readout, x }) {
   const result = { from_input: [], from_state: [], a: [], h: [bias.map(() => 0)] };
-  Object.assign(result, { y: null, parity: null, first_wrong: null });
+  Object.assign(result, { o: null, parity: null, first_wrong: null });
   for (const x_t of x) {
     const from_input = weight_ih.map((row) => dot(row, x_t));
     const from_state = weight_hh.map((row) => dot(row, result.h.at(-1)));
@@ -15,9 +15,9 @@ export function compute({ nonlinearity, weight_ih, weight_hh, bias, readout, x }
   }
   if (readout) {
     let ones = 0;
-    result.y = result.h.slice(1).map((h) => dot(readout, h));
+    result.o = result.h.slice(1).map((h) => dot(readout, h));
     result.parity = x.map(([bit]) => (ones += bit) % 2);
-    const wrong = result.y.findIndex((y, t) => (y > 0.5) !== (result.parity[t] === 1));
+    const wrong = result.o.findIndex((o, t) => (o > 0.5) !== (result.parity[t] === 1));
     result.first_wrong = wrong < 0 ? null : wrong + 1;
   }
   return result;
@@ -29,7 +29,11 @@ function render({ model, el }) {
   const { controls, stage, say } = kit.frame(el, model.get("title"));
   const figure = html("div", { class: "xp-stage" });
   const sum = html("div", { class: "xp-stage" });
-  stage.append(figure, sum);
+  const hint = html("p", { class: "xp-note xp-label" });
+  const heading = html("p", { class: "xp-note" });
+  stage.append(hint, figure, heading, sum);
+  kit.sideways(figure);
+  kit.sideways(sum);
 
   const MOST = 12;
   const bits = [...data.bits];
@@ -52,7 +56,12 @@ function render({ model, el }) {
   });
   const unroll = kit.slider({
     label: "unrolled steps", min: 0, max: MOST, value: 4, format: (n) => (n ? String(n) : "folded"),
-    oninput(value) { shown = value; t = Math.min(Math.max(t, 1), shown); draw(); },
+    oninput(value) {
+      shown = value;
+      t = Math.min(Math.max(t, 1), shown);
+      draw();
+      reveal(shown);
+    },
   });
   const step = kit.slider({ label: "step t", min: 1, max: 4, value: 4, oninput: go });
   const back = kit.button("\u25c0 step back", () => go(Math.max(t - 1, 1)));
@@ -65,8 +74,8 @@ function render({ model, el }) {
     spellcheck: "false", autocomplete: "off", autocapitalize: "none",
     oninput() {
       word = letters.value.toLowerCase().replace(/[^a-z]/g, "");
-      shown = t = word.length;
-      draw();
+      shown = word.length;
+      go(shown);
     },
   });
   const spell = html("label", { class: "xp-control" }, "word", letters);
@@ -87,12 +96,19 @@ function render({ model, el }) {
     shown = t = Math.min(data.shown, most());
     spell.style.display = name === "word" ? "" : "none";
     update = buildSum();
-    draw(true);
+    hint.replaceChildren(...(name === "parity"
+      ? ["Click a bit, outlined in blue, to flip it; click a state to go to its step."]
+      : ["The weights here are random, not trained, and there is no output: only the state is shown. ",
+        "Click a state to go to its step."]));
+    draw();
+    // A new network starts at its left end, the folded cell.
+    figure.scrollLeft = sum.scrollLeft = 0;
   }
 
   function go(value) {
     t = value;
     draw();
+    reveal(t);
   }
 
   /* The figure. */
@@ -102,7 +118,7 @@ function render({ model, el }) {
   const START = { anchor: "start" };
   const green = (width, dash) =>
     ({ stroke: "var(--xp-good)", "stroke-width": width, "stroke-dasharray": dash });
-  const strongest = (result) => 2 * Math.max(...result.h.flat().map(Math.abs), 1e-9);
+  const strongest = (result) => Math.max(...result.h.flat().map(Math.abs), 1e-9);
 
   const label = (x, y, main, small = "", { style = "", anchor = "middle" } = {}) =>
     svg("text", { x, y, "text-anchor": anchor, style: `font-size: 13px; ${style}` },
@@ -111,7 +127,7 @@ function render({ model, el }) {
   /* A group of shapes that acts as a button. */
   function pressable(attributes, onpress, children) {
     const group = svg("g",
-      { role: "button", tabindex: 0, style: "cursor: pointer", ...attributes, onclick: onpress }, children);
+      { role: "button", tabindex: 0, class: "xp-press", ...attributes, onclick: onpress }, children);
     group.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== " ") return;
       event.preventDefault();
@@ -139,8 +155,8 @@ function render({ model, el }) {
     label(x + BOX / 2, y + 18, content),
   ];
 
-  function drawFigure(result, first) {
-    const { y, parity } = result;
+  function drawFigure(result) {
+    const { o, parity } = result;
     const top = machine.readout ? 78 : 12;
     const bottom = top + UNIT * machine.bias.length;
     const middle = (top + bottom) / 2, below = bottom + 44, foot = below + 46;
@@ -172,7 +188,7 @@ function render({ model, el }) {
       label(x + BOX / 2, foot, t ? `at t = ${t}` : "folded", "", SOFT),
       ...box(x, below, t ? symbol(t) : "x"),
       ...(t ? state(x, t) : stack(x, top, machine.bias.map(() => "h"), machine.bias.map(() => "none"))));
-    if (machine.readout) parts.push(...box(x, 14, t ? short(y[t - 1]) : "y"), label(0, 32, "y", "t", START));
+    if (machine.readout) parts.push(...box(x, 14, t ? short(o[t - 1]) : "o"), label(0, 32, "o", "t", START));
 
     /* Unrolled: the start state, then one copy of the cell for each step. */
     if (shown) {
@@ -196,26 +212,23 @@ function render({ model, el }) {
         parts.push(...box(x, below, symbol(i), here || same ? green(2) : {}));
         continue;
       }
-      const right = (y[i - 1] > 0.5) === (parity[i - 1] === 1);
+      const right = (o[i - 1] > 0.5) === (parity[i - 1] === 1);
       const wrong = { stroke: "var(--xp-warm)", "stroke-width": 3, "stroke-dasharray": "4 2" };
       parts.push(
         pressable({ "aria-label": `bit ${i} is ${bits[i - 1]}: flip it`, "data-key": `x${i}` }, () => flip(i),
-          box(x, below, symbol(i))),
-        ...box(x, 14, `${short(y[i - 1])} ${right ? "\u2713" : "\u2717"}`, right ? green(1) : wrong));
+          box(x, below, symbol(i), { stroke: "var(--xp-cold)", "stroke-width": 2 })),
+        ...box(x, 14, `${short(o[i - 1])} ${right ? "\u2713" : "\u2717"}`, right ? green(1) : wrong));
     }
     const width = FOLD + shown * PITCH + (shown ? BOX + 6 : 0), height = foot + 8;
     kit.swap(figure, svg("svg", {
       width, height, viewBox: `0 0 ${width} ${height}`, style: "max-width: none", role: "group",
       "aria-label": "The cell, folded with its loop and unrolled in time",
     }, parts));
-    /* A new network starts at its left end, the folded cell; afterwards the current step stays in view. */
-    const place = FOLD + t * PITCH;
-    if (first) figure.scrollLeft = 0;
-    else if (t) {
-      const { scrollLeft, clientWidth } = figure;
-      const seen = place - PITCH >= scrollLeft && place + BOX + 6 <= scrollLeft + clientWidth;
-      if (!seen) figure.scrollLeft = place - clientWidth / 2;
-    }
+  }
+
+  /* Step i in view, with the arrow that leads to it. */
+  function reveal(i) {
+    if (i) kit.reveal(figure, FOLD + i * PITCH - (PITCH - BOX), FOLD + i * PITCH + BOX);
   }
 
   function walk(event) {
@@ -223,7 +236,7 @@ function render({ model, el }) {
     if (!move) return;
     event.preventDefault();
     go(Math.min(Math.max(t + move, 1), shown));
-    figure.querySelector(`[data-key="h${t}"]`).focus();
+    figure.querySelector(`[data-key="h${t}"]`).focus({ preventScroll: true });
   }
 
   function flip(i) {
@@ -290,7 +303,6 @@ function render({ model, el }) {
       style: "display: grid; gap: 6px 10px; align-items: center; " +
         `grid-template-columns: repeat(${units.length + 5}, max-content)`,
     }, rows);
-    const heading = html("p", { class: "xp-note" });
     updates.push(() => {
       heading.textContent = t
         ? `Step ${t} in numbers. The fields are the weights: the same at every step; change one.`
@@ -298,24 +310,29 @@ function render({ model, el }) {
     });
     const readout = machine.readout &&
       html("div", { style: "display: flex; gap: 10px; align-items: center; margin-top: 8px" },
-        html("span", {}, "y ="),
+        html("span", {}, html("span", {}, "o", html("sub", {}, "t")), " ="),
         units.map((j) => line(j ? "+ " : "",
           field(`W, from unit ${j + 1}`, () => machine.readout, () => j),
           " \u00b7 ", state((result) => result.h[t][j]))),
-        text((result) => `= ${short(result.y[t - 1])}`));
-    sum.replaceChildren(heading, grid, readout || "");
+        text((result) => `= ${short(result.o[t - 1])}`));
+    sum.replaceChildren(grid, readout || "");
     return (result) => { for (const change of updates) change(result); };
   }
 
   /* What one sees, in words. */
-  function describeParity({ h, y, parity, first_wrong }) {
+  function describeParity({ h, o, parity, first_wrong }) {
     const reads = `Step ${t} reads ${symbol(t)}: the state ${vector(h[t - 1])} becomes ${vector(h[t])} ` +
-      `and the output ${short(y[t - 1])} says ${y[t - 1] > 0.5 ? "odd" : "even"}. `;
+      `and the output ${short(o[t - 1])} says ${o[t - 1] > 0.5 ? "odd" : "even"}. `;
+    if (machine.weight_hh.flat().every((weight) => weight === 0)) {
+      const bit = o.every((value, i) => Math.abs(value - bits[i]) < 1e-9);
+      return `Without the state each output ${bit ? "is the bit itself" : "depends on its own bit alone"}: ` +
+        (first_wrong ? `first wrong at step ${first_wrong}. ` : "right on these bits. ") + reads;
+    }
     if (first_wrong) {
       return `${reads}The output first goes wrong at bit ${first_wrong}: it is ` +
-        `${short(y[first_wrong - 1])}, the true parity ${parity[first_wrong - 1]}.`;
+        `${short(o[first_wrong - 1])}, the true parity ${parity[first_wrong - 1]}.`;
     }
-    const off = Math.max(...y.map((value, i) => Math.abs(value - parity[i])));
+    const off = Math.max(...o.map((value, i) => Math.abs(value - parity[i])));
     const when = shown === 1 ? "after the one bit" : `after each of the ${shown} bits`;
     return reads + (off < 1e-9
       ? `The output equals the true parity ${when}.`
@@ -332,14 +349,14 @@ function render({ model, el }) {
     const distance = (p, q) => Math.max(...h[p].map((value, i) => Math.abs(value - h[q][i])));
     const far = Math.max(...places.flatMap((p) => places.map((q) => distance(p, q))));
     const where = `${places.slice(0, -1).join(", ")} and ${places.at(-1)}`;
-    return `Step ${t} reads ${letter}. The letter ${letter} stands at steps ${where}; each time W_ih x is ` +
-      `${vector(from_input[t - 1])}. ` + (far < 1e-9
+    return [`Step ${t} reads ${letter}. The letter ${letter} stands at steps ${where}; each time W`,
+      html("sub", {}, "ih"), ` x is ${vector(from_input[t - 1])}. ` + (far < 1e-9
       ? "The states there are equal: nothing came from the step before that could tell them apart."
       : `Yet the states there differ by up to ${short(far)}, because the state before differs: ` +
-        "it is the only thing that passes from step to step.");
+        "it is the only thing that passes from step to step.")];
   }
 
-  function draw(first = false) {
+  function draw() {
     unroll.limit(0, most());
     unroll.set(shown);
     step.limit(Math.min(1, shown), shown);
@@ -347,11 +364,11 @@ function render({ model, el }) {
     back.setAttribute("aria-disabled", String(t <= 1));
     forward.setAttribute("aria-disabled", String(t >= most()));
     const result = compute({ ...machine, x: inputs() });
-    drawFigure(result, first);
+    drawFigure(result);
     update(result);
-    say.textContent = t
+    say.replaceChildren(...[t
       ? (name === "parity" ? describeParity(result) : describeWord(result))
-      : "Folded: the state leaves the cell and comes back at the next step. Step forward to unroll the loop.";
+      : "Folded: the state leaves the cell and comes back at the next step. Step forward to unroll the loop."].flat());
   }
 
   start(name);

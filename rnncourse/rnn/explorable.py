@@ -55,8 +55,8 @@ def compute(input):
     -------
     dict
         ``from_input`` and ``from_state`` (T, H), the two products; ``a`` (T, H); ``h`` (T+1, H) from a zero
-        state; with a readout also ``y`` (T,), the true ``parity`` (T,), and ``first_wrong``, the first step
-        (from 1) at which y > 1/2 and the parity disagree, or None.
+        state; with a readout also ``o`` (T,), the true ``parity`` (T,), and ``first_wrong``, the first step
+        (from 1) at which o > 1/2 and the parity disagree, or None.
     """
     x = np.array(input["x"], float)[:, None]
     bias = np.array(input["bias"], float)
@@ -70,15 +70,15 @@ def compute(input):
         "from_state": from_state.tolist(),
         "a": (from_input + from_state + bias).tolist(),
         "h": cache.h[:, 0].tolist(),
-        "y": None,
+        "o": None,
         "parity": None,
         "first_wrong": None,
     }
     if input["readout"] is not None:
-        y, _ = output_forward(output, OutputParams(np.array([input["readout"]], float), np.zeros(1)))
+        o, _ = output_forward(output, OutputParams(np.array([input["readout"]], float), np.zeros(1)))
         parity = x[:, 0, 0].cumsum().astype(int) % 2
-        wrong = np.flatnonzero((y[:, 0, 0] > 0.5) != (parity == 1))
-        result["y"] = y[:, 0, 0].tolist()
+        wrong = np.flatnonzero((o[:, 0, 0] > 0.5) != (parity == 1))
+        result["o"] = o[:, 0, 0].tolist()
         result["parity"] = parity.tolist()
         result["first_wrong"] = int(wrong[0]) + 1 if wrong.size else None
     return result

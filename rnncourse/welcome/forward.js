@@ -4,7 +4,7 @@ export function compute({ x, h, W_ih, W_hh, b_ih, b_hh, W, b }) {
   const [from_x, from_h] = [times(W_ih, x), times(W_hh, h)];
   const a = from_x.map((value, i) => value + from_h[i] + b_ih[i] + b_hh[i]);
   const state = a.map(Math.tanh);
-  return { a, h: state, y: times(W, state).map((value, i) => value + b[i]) };
+  return { a, h: state, o: times(W, state).map((value, i) => value + b[i]) };
 }
 
 /* A symbol: its letter and index in the equation, its name in the code, its shape, what it is. */
@@ -24,7 +24,7 @@ const SYMBOLS = {
   h: { letter: "h", index: "t", code: "h", shape: ["H"], what: "the state after this step: all that is remembered" },
   tanh: { letter: "tanh", upright: true, code: "np.tanh", shape: [],
     what: "the nonlinearity, number by number: it keeps the state between \u22121 and 1" },
-  y: { letter: "y", index: "t", code: "y[t]", shape: ["V"], what: "the output of this step" },
+  o: { letter: "o", index: "t", code: "o[t]", shape: ["V"], what: "the output of this step" },
   W: { letter: "W", code: "W", shape: ["V", "H"], what: "the weights from the state to the output" },
   b: { letter: "b", code: "b", shape: ["V"], what: "the bias of the output" },
 };
@@ -34,7 +34,7 @@ const LINES = [
   ["for $t = 1, \u2026, $T:", "for $t in range($T):"],
   ["$a = $W_ih $x + $W_hh $h_before + $b_ih + $b_hh", "    $a = $W_ih @ $x + $W_hh @ $h_before + $b_ih + $b_hh"],
   ["$h = $tanh($a)", "    $h = $tanh($a)"],
-  ["$y = $W $h + $b", "    $y = $W @ $h + $b"],
+  ["$o = $W $h + $b", "    $o = $W @ $h + $b"],
 ];
 const STYLE = `
   .fw-lines { display: grid; grid-template-columns: auto auto; gap: 6px 30px; align-items: baseline; width: fit-content; }

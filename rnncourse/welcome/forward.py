@@ -67,14 +67,14 @@ def compute(input):
     Returns
     -------
     dict
-        ``a`` (H,), ``h`` (H,), ``y`` (V,).
+        ``a`` (H,), ``h`` (H,), ``o`` (V,).
     """
     x, h = np.array(input["x"], float), np.array(input["h"], float)
     params = rnn_params(input)
     W_ih, W_hh, b_ih, b_hh = params
     h_t = rnn_step(x[None], h[None], params)
-    y, _ = output_forward(h_t[None], OutputParams(np.array(input["W"], float), np.array(input["b"], float)))
-    return {"a": (W_ih @ x + W_hh @ h + b_ih + b_hh).tolist(), "h": h_t[0].tolist(), "y": y[0, 0].tolist()}
+    o, _ = output_forward(h_t[None], OutputParams(np.array(input["W"], float), np.array(input["b"], float)))
+    return {"a": (W_ih @ x + W_hh @ h + b_ih + b_hh).tolist(), "h": h_t[0].tolist(), "o": o[0, 0].tolist()}
 
 
 def random_input(rng):

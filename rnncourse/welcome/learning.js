@@ -29,7 +29,7 @@ const percent = (share) => `${kit.number(100 * share, share > 0.995 && share < 1
 
 function render({ model, el: root }) {
   const { el, svg, button } = kit;
-  const { settings, direct, curriculum } = model.get("data");
+  const { settings, direct, faster, curriculum, weights } = model.get("data");
   const { controls, stage, say } = kit.frame(root, model.get("title"));
   const grid = (panels) => el("div", {
     style: "display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr));"
@@ -38,27 +38,30 @@ function render({ model, el: root }) {
     el("figcaption", { style: "font-size: 12.5px; font-variant-numeric: tabular-nums" }, heading), node);
   const last = (run) => run.step.at(-1);
 
-  /* Trained on strings of one length: a panel for each length, a line for each seed. */
-  const lengths = [...new Set(direct.map((run) => run.T))].sort((a, b) => a - b);
-  const found = lengths.map((T) => {
-    const runs = direct.filter((run) => run.T === T);
-    return { T, runs, learnt: runs.filter((run) => run.accuracy.at(-1) > LEARNT).length };
-  });
-  const directPanels = found.map(({ T, runs, learnt }) => {
-    const { node, x, y } = chart(Math.max(...runs.map(last)), `Strings of ${T} bits: accuracy against training step`);
-    runs.forEach((run, i) => node.append(svg("polyline", {
-      points: run.step.map((s, k) => `${x(s)},${y(run.accuracy[k])}`).join(" "),
-      fill: "none", stroke: COLOURS[i % COLOURS.length], "stroke-width": 1.3, opacity: 0.8 })));
-    return panel([`${learnt} of ${runs.length} learn `, el("b", {}, `T = ${T}`)], node);
-  });
   const words = (list) => (list.length > 1 ? `${list.slice(0, -1).join(", ")} and ${list.at(-1)}` : `${list[0]}`);
-  const never = found.filter(({ runs }) => runs.every((run) => run.accuracy.at(-1) < COIN)).map(({ T }) => T);
-  const begun = `Trained directly on strings of T bits: ${found.filter(({ learnt }) => learnt)
-    .map(({ T, runs, learnt }) => `${learnt} of ${runs.length} seeds learn T = ${T}`).join(", ")}${
-    never.length ? `; on T = ${words(never)} every seed ends where a coin would` : ""}.`;
+
+  /* Trained on strings of one length: at each learning rate a panel for each length, a line for each seed. */
+  const rates = [[settings.lr, direct], [settings.faster_lr, faster]].map(([rate, all]) => {
+    const found = [...new Set(all.map((run) => run.T))].sort((a, b) => a - b).map((T) => {
+      const runs = all.filter((run) => run.T === T);
+      return { T, runs, learnt: runs.filter((run) => run.accuracy.at(-1) > LEARNT).length };
+    });
+    const panels = found.map(({ T, runs, learnt }) => {
+      const { node, x, y } = chart(settings.steps,
+        `Strings of ${T} bits at learning rate ${rate}: accuracy against training step; ${learnt} of ${runs.length} learn`);
+      runs.forEach((run, i) => node.append(svg("polyline", {
+        points: run.step.map((s, k) => `${x(s)},${y(run.accuracy[k])}`).join(" "),
+        fill: "none", stroke: COLOURS[i % COLOURS.length], "stroke-width": 1.3, opacity: 0.8 })));
+      return panel([el("b", {}, `T = ${T}`), `: ${learnt} of ${runs.length} learn${learnt === 1 ? "s" : ""}`], node);
+    });
+    const counts = [...new Set(found.map(({ learnt }) => learnt))].map((learnt) =>
+      `${learnt || "none"} of ${settings.seeds} learn${learnt === 1 ? "s" : ""} T = ${
+        words(found.filter((one) => one.learnt === learnt).map(({ T }) => T))}`);
+    return { rate, panels, says: `At rate ${rate} ${counts.join(", ")}.` };
+  });
 
   /* The curriculum: a panel for each seed, drawn up to the step that is shown. */
-  const total = Math.max(...curriculum.map(last));
+  const total = settings.steps;
   const players = curriculum.map((run) => {
     const { node, x, y, text } = chart(total, `Seed ${run.seed} of the curriculum: accuracy against training step`);
     const curve = svg("polyline", { fill: "none", stroke: "var(--xp-cold)", "stroke-width": 1.8 });
@@ -90,27 +93,30 @@ function render({ model, el: root }) {
 
   /* What came of it: by the length reached. */
   const fresh = `fresh strings of ${settings.long_T.toLocaleString("en")} bits`;
+  const goal = settings.curriculum_last_T;
+  const short = curriculum.filter((run) => run.reached < goal);
+  const outcomes = [
+    [`reached ${goal} bits`, curriculum.filter((run) => run.reached >= goal)],
+    ["were still climbing when the budget ended", short.filter((run) => run.accuracy.at(-1) > LEARNT)],
+    ["did neither", short.filter((run) => run.accuracy.at(-1) <= LEARNT && run.accuracy.at(-1) >= COIN)],
+    ["had collapsed, to chance at the end", short.filter((run) => run.accuracy.at(-1) < COIN)],
+  ].filter(([, runs]) => runs.length);
   function table() {
-    const reached = [...new Set(curriculum.map((run) => run.reached))].sort((a, b) => b - a);
     const cell = (tag, text) => el(tag, { style: "text-align: left; font-weight: inherit; padding: 3px 18px 3px 0;"
       + "border-bottom: 1px solid var(--xp-line); vertical-align: top", scope: tag === "th" && "col" }, text);
     const row = (tag, ...texts) => el("tr", { style: tag === "th" && "color: var(--xp-soft)" }, texts.map((t) => cell(tag, t)));
     return el("table", { style: "font-variant-numeric: tabular-nums; margin: 0" },
-      el("thead", {}, row("th", "length reached", "seeds", `answers right on ${fresh}`)),
-      el("tbody", {}, reached.map((T) => {
-        const runs = curriculum.filter((run) => run.reached === T).sort((a, b) => b.long_accuracy - a.long_accuracy);
-        const shares = runs.map((run) => percent(run.long_accuracy));
-        const same = runs.length > 1 && new Set(shares).size === 1;
-        return row("td", `T = ${T}`, String(runs.length), same ? `${shares[0]} each` : shares.join(", "));
+      el("thead", {}, row("th", `after ${settings.steps.toLocaleString("en")} steps`, "seeds", "length reached",
+        `answers right on ${fresh}`)),
+      el("tbody", {}, outcomes.map(([outcome, all]) => {
+        const runs = [...all].sort((a, b) => b.reached - a.reached);
+        const list = (texts) => (texts.length > 1 && new Set(texts).size === 1 ? `${texts[0]} each` : texts.join(", "));
+        return row("td", outcome, String(runs.length), list(runs.map((run) => String(run.reached))),
+          list(runs.map((run) => percent(run.long_accuracy))));
       })));
   }
-  const longest = Math.max(...curriculum.map((run) => run.reached));
-  const good = curriculum.filter((run) => run.long_accuracy > LEARNT).length;
-  const coin = curriculum.filter((run) => run.long_accuracy < COIN).length;
-  const first = curriculum.filter((run) => run.reached === longest).length;
-  const ended = `With the curriculum ${first} of ${curriculum.length} seeds reach `
-    + `T = ${longest}, and ${good} give more than ${percent(LEARNT)} right answers on ${fresh}`
-    + `${coin ? `; ${coin} collapsed on the way and answer${coin === 1 ? "s" : ""} like a coin` : ""}.`;
+  const ended = `With the curriculum and the same budget of ${settings.steps.toLocaleString("en")} steps, of ${
+    curriculum.length} seeds ${words(outcomes.map(([outcome, runs]) => `${runs.length} ${outcome}`))}.`;
 
   let cancel = () => {};
   const halt = (label) => { cancel(); cancel = () => {}; start.textContent = label; };
@@ -149,11 +155,16 @@ function render({ model, el: root }) {
   }
   const start = button("Start the curriculum", () => (start.textContent === "pause" ? halt("play on") : play()));
 
-  controls.append(el("strong", {}, "Can they be learnt?"),
-    el("span", { class: "xp-label" },
-      `${settings.H} tanh units, trained on the last answer only; each line is one seed, the dashed line a coin`));
-  stage.append(grid(directPanels), start, course);
-  say.textContent = begun;
+  controls.append(el("span", { class: "xp-label" },
+    `Trained here are not the ten numbers above but tanh networks with ${settings.H} units, ${weights} numbers, from random starts, `
+    + `on the answer after the last bit of strings of T bits, for ${settings.steps.toLocaleString("en")} steps. `
+    + "Each line is the accuracy of one seed, the dashed line a coin's."));
+  stage.append(...rates.flatMap(({ rate, panels }) =>
+    [el("div", { style: "margin-top: 8px" }, el("strong", {}, `Learning rate ${rate}`)), grid(panels)]),
+    el("div", { style: "margin: 8px 0 4px" }, el("strong", {}, "A curriculum"),
+      ` at learning rate ${settings.lr}: begin with one bit, add one each time it is right on more than 95%.`),
+    start, course);
+  say.textContent = rates.map(({ says }) => says).join(" ");
   return () => cancel();
 }
 

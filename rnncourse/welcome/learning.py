@@ -1,4 +1,4 @@
-"""Minute 2: can the ten numbers be learnt? The recorded runs, those that fail included."""
+"""Minute 2: can parity be learnt? The recorded runs, those that fail included."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rnncourse.explorable import Explorable
+from rnncourse.rnn.numpy import output_init, rnn_init
 
 RECORD = Path(__file__).parents[2] / "book/results/rnn-parity.json"
 
@@ -15,15 +16,17 @@ def _record():
 
 
 def explorable():
-    """Draw the recorded runs: trained at one length, and with a curriculum, which the reader starts.
+    """Draw the recorded runs: at one length, at two learning rates, and a curriculum that the reader starts.
 
     Returns
     -------
     Explorable
     """
     record = _record()
-    data = {name: record[name] for name in ("settings", "direct", "curriculum")}
-    return Explorable(Path(__file__).with_suffix(".js"), "Can parity be learnt? Recorded training runs", data)
+    data = {name: record[name] for name in ("settings", "direct", "faster", "curriculum")}
+    rng, H = np.random.default_rng(0), record["settings"]["H"]
+    data["weights"] = sum(array.size for array in (*rnn_init(rng, 1, H), *output_init(rng, H, 2)))
+    return Explorable(Path(__file__).with_suffix(".js"), "Training runs on parity, as recorded", data)
 
 
 def compute(input):
@@ -62,7 +65,7 @@ def random_input(rng):
         An input of :func:`compute`.
     """
     record = _record()
-    runs = record["direct"] + record["curriculum"]
+    runs = record["direct"] + record["faster"] + record["curriculum"]
     run = runs[rng.integers(len(runs))]
     curve = {name: run[name] for name in ("step", "accuracy", "T")}
     # Half of the steps fall on a point of the curve, where the length may change.

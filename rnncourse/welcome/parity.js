@@ -160,7 +160,7 @@ function render({ model, el: root }) {
     [["parity"], (c) => c.parity],
     [["right?"], (c) => (c.ok ? "\u2713" : "\u2717")],
   ];
-  const colour = (v) => (Number.isFinite(v) ? kit.signed(Math.max(-1, Math.min(1, v)), 2.2) : "var(--xp-panel)");
+  const colour = (v) => (Number.isFinite(v) ? kit.signed(v) : "var(--xp-panel)");
   function paintCounters() {
     const last = recent.at(-1);
     const show = (name, text, style = "") => { counters[name].textContent = text; counters[name].className = style; };
