@@ -1,6 +1,7 @@
 """The style of the book's figures, and the diagrams of unrolled networks."""
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 INK, SOFT, LINE, PAPER = "#1c2430", "#5a6675", "#c6ccd4", "#fbfbf9"
@@ -44,18 +45,18 @@ def draw_unrolled(ax, inputs, states, outputs, labels=("input", "state", "output
     Parameters
     ----------
     ax : matplotlib.axes.Axes
-    inputs, outputs : sequence of str or None
-        Text of each step's input and output node; None leaves the node out.
-    states : sequence of str
-        Text of each state, the initial state first: one more than there are steps.
+    inputs, outputs : sequence of str, numbers, vectors or None
+        What stands in each step's input and output node, rounded to integers; None leaves the node out.
+    states : sequence of str, numbers or vectors
+        What stands in each state, the initial state first: one more than there are steps.
     labels : tuple of str
         Names of the three rows.
     annotate : tuple of str, optional
         Names of the weights on the arrows: input, recurrent, output.
     """
     steps = len(states) - 1
-    for t, text in enumerate(states):
-        _node(ax, t, 1, text, LINE if t == 0 else BLUE)
+    for t, state in enumerate(states):
+        _node(ax, t, 1, state, LINE if t == 0 else BLUE)
         if t == 0:
             continue
         _arrow(ax, (t - 1, 1), (t, 1))
@@ -78,7 +79,12 @@ def draw_unrolled(ax, inputs, states, outputs, labels=("input", "state", "output
     ax.axis("off")
 
 
-def _node(ax, x, y, text, colour):
+def _node(ax, x, y, content, colour):
+    if isinstance(content, str):
+        text = content
+    else:
+        numbers = [f"{value:.0f}" for value in np.atleast_1d(content)]
+        text = numbers[0] if len(numbers) == 1 else f"({', '.join(numbers)})"
     box = FancyBboxPatch(
         (x - 0.3, y - 0.2),
         0.6,
