@@ -119,14 +119,17 @@ def test_judge_names_each_single_mistake(page):
 @pytest.mark.browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_ink_reads_on_each_colour(page, theme):
+    page.goto("about:blank")
     page.set_content(f"<html data-theme={theme}><body class=xp>0")
     page.add_style_tag(path=PACKAGE / "kit.css")
     page.add_script_tag(path=PACKAGE / "kit.js")
-    colours = page.evaluate("""() => [null, ...Array(201).keys()].map((i) => {
-      document.body.style.color = i === null ? "" : kit.signed(i / 100 - 1);
-      const [r, g, b] = getComputedStyle(document.body).color.match(/[\\d.]+/g);
-      return getComputedStyle(document.body).color.startsWith("rgb") ? [r / 255, g / 255, b / 255] : [+r, +g, +b];
-    })""")
+    colours = page.evaluate("""() => {
+      const backs = [...Array(201).keys()].map((i) => kit.signed(i / 100 - 1));
+      return ["color-mix(in srgb, var(--xp-ink) 100%, white)", ...backs].map((colour) => {
+        document.body.style.color = colour;
+        return getComputedStyle(document.body).color.match(/[\\d.]+/g).map(Number);
+      });
+    }""")
     rgb = np.array(colours)
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     light = linear @ [0.2126, 0.7152, 0.0722] + 0.05

@@ -54,7 +54,7 @@ const STYLE = `
     min-height: 92px;
   }
   .fw-facts > span { white-space: nowrap; }
-  @container (max-width: 560px) {
+  @container (max-width: 660px) {
     .fw-lines { grid-template-columns: 1fr; gap: 0; }
     .fw-equation { font-size: 16px; margin-top: 8px; }
     .fw-lines .xp-code { font-size: 12px; letter-spacing: -0.3px; white-space: pre-wrap; }
