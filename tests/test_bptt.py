@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import torch_rnn
 
 from rnncourse.bptt.numpy import (
     contributions,
@@ -40,14 +41,6 @@ def drawn(seed=0):
     rng = np.random.default_rng(seed)
     x, h_0 = rng.normal(size=(T, B, D)), rng.normal(size=(B, H))
     return x, h_0, rnn_init(rng, D, H), rng.normal(size=(T, B, H)), rng.normal(size=(B, H))
-
-
-def torch_rnn(params, nonlinearity, cls=torch.nn.RNN):
-    layer = cls(D, H, nonlinearity=nonlinearity, dtype=torch.float64)
-    layer.load_state_dict(
-        {f"{name}_l0": torch.tensor(p) for name, p in params._asdict().items()}, strict=True
-    )
-    return layer
 
 
 def autograd(x, h_0, params, doutput, dh_T, nonlinearity):

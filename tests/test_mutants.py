@@ -1,11 +1,13 @@
 """Each classic mistake is caught by its room's tests, and hides where it says it hides."""
 
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mutation import equation_tests, fails, replaced
 
+import rnncourse
 from rnncourse.bptt.numpy import rnn_backward, rnn_backward_truncated
 from rnncourse.rnn.numpy import (
     RNNParams,
@@ -18,7 +20,7 @@ from rnncourse.rnn.numpy import (
 )
 from rnncourse.testing import relative_error
 
-ROOMS = ["rnn", "bptt"]
+ROOMS = sorted(path.parent.name for path in Path(rnncourse.__file__).parent.glob("*/mutants.py"))
 BANKS = {room: importlib.import_module(f"rnncourse.{room}.mutants").MUTANTS for room in ROOMS}
 CASES = [pytest.param(room, m, id=f"{room}: {m.name}") for room, bank in BANKS.items() for m in bank]
 T, B, D, H, V = 4, 3, 4, 4, 5

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import torch_rnn
 
 from rnncourse.rnn.machines import parity_machine
 from rnncourse.rnn.numpy import (
@@ -32,14 +33,6 @@ def drawn(seed=0, dtype=np.float64):
     rng = np.random.default_rng(seed)
     x, h_0 = rng.normal(size=(T, B, D)).astype(dtype), rng.normal(size=(B, H)).astype(dtype)
     return x, h_0, rnn_init(rng, D, H, dtype)
-
-
-def torch_rnn(params, nonlinearity, cls=torch.nn.RNN):
-    layer = cls(D, H, nonlinearity=nonlinearity, dtype=torch.float64)
-    layer.load_state_dict(
-        {f"{name}_l0": torch.tensor(p) for name, p in params._asdict().items()}, strict=True
-    )
-    return layer
 
 
 @pytest.mark.equation("rnn-state")

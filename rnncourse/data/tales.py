@@ -13,7 +13,7 @@ class Tale(NamedTuple):
 
     title: str
     text: str
-    """The body: paragraphs, one a line, with a blank line between."""
+    """The body; a paragraph is one line, with a blank line between two."""
 
 
 def load_tales():

@@ -103,6 +103,11 @@ def check(question, answer, seed=None):
     print(f"{question}: passed")
 
 
+def draw_sizes(rng):
+    """Four sizes from 2 to 6, all different, so that swapped axes show."""
+    return (int(size) for size in rng.permutation(np.arange(2, 7))[:4])
+
+
 def _named(result, names):
     """Arrays by name; nested tuples of parameters become name.field."""
     if len(names) == 1:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnncourse.grading.check import Parity, Property
+from rnncourse.grading.check import Parity, Property, draw_sizes
 from rnncourse.rnn.machines import parity_machine
 from rnncourse.rnn.mutants import FORWARD, LOSS, STEP
 from rnncourse.rnn.numpy import (
@@ -16,22 +16,18 @@ from rnncourse.rnn.numpy import (
 )
 
 
-def _sizes(rng):
-    return (int(size) for size in rng.permutation(np.arange(2, 7))[:4])
-
-
 def _draw_step(rng):
-    _, B, D, H = _sizes(rng)
+    _, B, D, H = draw_sizes(rng)
     return rng.normal(size=(B, D)), rng.normal(size=(B, H)), rnn_init(rng, D, H)
 
 
 def _draw_forward(rng):
-    T, B, D, H = _sizes(rng)
+    T, B, D, H = draw_sizes(rng)
     return rng.normal(size=(T, B, D)), rng.normal(size=(B, H)), rnn_init(rng, D, H)
 
 
 def _draw_loss(rng):
-    T, B, V, _ = _sizes(rng)
+    T, B, V, _ = draw_sizes(rng)
     lengths = rng.integers(1, T + 1, B)
     lengths[0], lengths[-1] = T, T - 1  # padding in every draw
     mask = np.arange(T)[:, None] < lengths
