@@ -35,6 +35,7 @@ test: .venv/.installed ## lint, unit tests, notebooks, exercises, book, browser;
 	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
 
 lab: .venv/.installed ## JupyterLab on the notebooks
+	@$(BIN)/jupyter trust book/*.ipynb exercises/*.ipynb solutions/*.ipynb >/dev/null  # else stored SVG is not shown
 	$(BIN)/jupyter lab book
 
 refresh: .venv/.installed ## execute the notebooks again, in place; TOPIC=bptt for one
