@@ -27,6 +27,14 @@ def check_positive(name, value):
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
+def check_windows(k1, k2):
+    """Raise unless `k1` and `k2` describe truncated backpropagation, 1 <= k1 <= k2."""
+    check_positive("k1", k1)
+    check_positive("k2", k2)
+    if k2 < k1:
+        raise ValueError(f"k2 must be at least k1 = {k1}, or some losses would not be sent back, got {k2}")
+
+
 def check_ids(name, ids, V):
     """Raise unless every element of `ids` is an integer in 0 .. V - 1."""
     if ids.dtype.kind not in "iu":

@@ -30,9 +30,8 @@ class Explorable(anywidget.AnyWidget):
     data = traitlets.Dict().tag(sync=True)
 
     def __init__(self, script, title, data):
-        self._script = Path(script)
         super().__init__(
-            _esm=(HERE / "kit.js").read_text("utf8") + self._script.read_text("utf8"),
+            _esm=(HERE / "kit.js").read_text("utf8") + script.read_text("utf8"),
             title=title,
             data=data,
         )

@@ -89,41 +89,43 @@ const kit = (() => {
       svg("polygon", { points: points.join(" "), fill: colour }));
   }
 
-  return { el, svg, frame, slider, button, choice, signed, number, short, swap, arrow };
-})();
+  /* Whether the reader asked for stillness. */
+  const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/* Whether the reader asked for stillness. */
-kit.still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
-
-/* A number, vector (drawn as a column) or matrix between brackets, coloured by sign; `label` is its accessible name. */
-kit.matrix = (values, { label, limit = 1, digits = 2 } = {}) => {
-  const rows = [values].flat().map((row) => [row].flat());
-  const text = rows.map((row) => row.map((v) => kit.number(v, digits)).join(", ")).join("; ");
-  const cell = (v) => kit.el("span", { style: `background: ${kit.signed(v, limit)}` }, kit.number(v, digits));
-  return kit.el("span", {
-    class: "xp-matrix", role: "img", "aria-label": `${label ? `${label}: ` : ""}${text}`,
-    style: `grid-template-columns: repeat(${rows[0].length}, auto)`,
-  }, rows.flat().map(cell));
-};
-
-/* A box that scrolls sideways says so: it fades at an end that hides something, and a line stands below. */
-kit.sideways = (box) => {
-  const hint = kit.el("p", { class: "xp-scroll", "aria-hidden": "true" }, "\u25c2 scroll sideways \u25b8");
-  const look = () => {
-    const hidden = box.scrollWidth - box.clientWidth;
-    hint.hidden = hidden < 2;
-    box.classList.toggle("xp-more-left", box.scrollLeft > 1);
-    box.classList.toggle("xp-more-right", box.scrollLeft < hidden - 1);
+  /* A number, vector (drawn as a column) or matrix between brackets, coloured by sign; `label` is its accessible name. */
+  const matrix = (values, { label, limit = 1, digits = 2 } = {}) => {
+    const rows = [values].flat().map((row) => [row].flat());
+    const text = rows.map((row) => row.map((v) => number(v, digits)).join(", ")).join("; ");
+    const cell = (v) => el("span", { style: `background: ${signed(v, limit)}` }, number(v, digits));
+    return el("span", {
+      class: "xp-matrix", role: "img", "aria-label": `${label ? `${label}: ` : ""}${text}`,
+      style: `grid-template-columns: repeat(${rows[0].length}, auto)`,
+    }, rows.flat().map(cell));
   };
-  box.after(hint);
-  box.addEventListener("scroll", look, { passive: true });
-  new ResizeObserver(look).observe(box);
-  new MutationObserver(look).observe(box, { childList: true, subtree: true });
-};
 
-/* Scroll `box`, and nothing around it, so far that what lies from `left` to `right` in it stands clear of the fades. */
-kit.reveal = (box, left, right) => {
-  const clear = 36;
-  const most = right + clear - box.clientWidth;
-  if (box.scrollLeft < most || box.scrollLeft > left - clear) box.scrollLeft = (left + right - box.clientWidth) / 2;
-};
+  /* A box that scrolls sideways says so: it fades at an end that hides something, and a line stands below. */
+  const sideways = (box) => {
+    const hint = el("p", { class: "xp-scroll", "aria-hidden": "true" }, "\u25c2 scroll sideways \u25b8");
+    const look = () => {
+      const hidden = box.scrollWidth - box.clientWidth;
+      hint.hidden = hidden < 2;
+      box.classList.toggle("xp-more-left", box.scrollLeft > 1);
+      box.classList.toggle("xp-more-right", box.scrollLeft < hidden - 1);
+    };
+    box.after(hint);
+    box.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(box);
+    new MutationObserver(look).observe(box, { childList: true, subtree: true });
+  };
+
+  /* Scroll `box`, and nothing around it, so far that what lies from `left` to `right` in it stands clear of the fades. */
+  const reveal = (box, left, right) => {
+    const clear = 36;
+    const most = right + clear - box.clientWidth;
+    if (box.scrollLeft < most || box.scrollLeft > left - clear) box.scrollLeft = (left + right - box.clientWidth) / 2;
+  };
+
+  return {
+    el, svg, frame, slider, button, choice, signed, number, short, swap, arrow, still, matrix, sideways, reveal,
+  };
+})();

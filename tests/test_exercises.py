@@ -92,6 +92,17 @@ def test_every_mistake_gets_its_own_hint(name, question, mutant):
     assert str(caught.value) == f"{mutant.hint} Look again at {mutant.label} (page Equations)."
 
 
+def test_leaky_mistakes_hide_where_they_say():
+    question = QUESTIONS["bptt"]["q4"]
+    x, h_0, params, _ = question.draw(np.random.default_rng(5))
+    hidden = {"alpha one half": (x, h_0, params, 0.5), "zero state, one step": (x[:1], 0 * h_0, params, 0.3)}
+    for mutant in QUESTIONS["bptt"]["q4"].mutants:
+        arguments = hidden[mutant.agrees]
+        np.testing.assert_allclose(
+            mutant.build()(*arguments), mutant.function(*arguments), rtol=0, atol=1e-14
+        )
+
+
 def test_wrong_answers_without_a_name_say_what_differs():
     step = QUESTIONS["rnn"]["q1"].reference
     cases = [

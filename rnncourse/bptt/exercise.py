@@ -4,18 +4,17 @@ import numpy as np
 
 from rnncourse.bptt.mutants import BACKWARD, TRUNCATED
 from rnncourse.bptt.numpy import rnn_backward, rnn_backward_truncated
-from rnncourse.grading.check import Parity, Property, draw_sizes
+from rnncourse.grading.check import Parity, Property
 from rnncourse.grading.mutant import Mutant
-from rnncourse.rnn.numpy import RNNCache, RNNParams, rnn_forward, rnn_init, rnn_step
+from rnncourse.rnn.exercise import draw_sequence
+from rnncourse.rnn.numpy import RNNCache, RNNParams, rnn_forward, rnn_step
 from rnncourse.testing import numerical_gradient, relative_error
 
 
-def _draw(rng):
-    T, B, D, H = draw_sizes(rng)
-    params = rnn_init(rng, D, H)
-    x, h_0 = rng.normal(size=(T, B, D)), rng.normal(size=(B, H))
-    h = rnn_forward(x, h_0, params)[2].h
-    return rng.normal(size=(T, B, H)), rng.normal(size=(B, H)), x, h, params
+def _draw(rng, T=None):
+    x, h_0, params = draw_sequence(rng, T)
+    _, _, cache = rnn_forward(x, h_0, params)
+    return rng.normal(size=cache.h[1:].shape), rng.normal(size=h_0.shape), x, cache.h, params
 
 
 def _draw_step(rng):
@@ -37,11 +36,8 @@ def _call_backward(backward, doutput, dh_T, x, h, params):
 def _draw_truncated(rng):
     # The last block is always shorter than the others, and windows overlap.
     k1 = int(rng.integers(2, 4))
-    T = k1 * int(rng.integers(2, 5)) + 1
-    _, B, D, H = draw_sizes(rng)
-    params = rnn_init(rng, D, H)
-    _, _, cache = rnn_forward(rng.normal(size=(T, B, D)), rng.normal(size=(B, H)), params)
-    return rng.normal(size=(T, B, H)), cache.x, cache.h, params, k1, k1 + int(rng.integers(1, 3))
+    doutput, _, x, h, params = _draw(rng, T=k1 * int(rng.integers(2, 5)) + 1)
+    return doutput, x, h, params, k1, k1 + int(rng.integers(1, 3))
 
 
 def _call_truncated(truncated, doutput, x, h, params, k1, k2):
@@ -57,9 +53,7 @@ def leaky_forward(x, h_0, params, alpha):
 
 
 def _draw_leaky(rng):
-    T, B, D, H = draw_sizes(rng)
-    x, h_0 = rng.normal(size=(T, B, D)), rng.normal(size=(B, H))
-    return x, h_0, rnn_init(rng, D, H), float(rng.uniform(0.2, 0.9))
+    return *draw_sequence(rng), float(rng.uniform(0.2, 0.9))
 
 
 LEAKY = (

@@ -50,8 +50,8 @@ BACKWARD = (
     Mutant(
         "slope missing",
         rnn_backward,
-        "da = 1 - h[1:] ** 2 if",
-        "da = np.ones_like(h[1:]) if",
+        "_slope(h[1:], nonlinearity)",
+        "np.ones_like(h[1:]) if nonlinearity == 'tanh' else _slope(h[1:], nonlinearity)",
         agrees="relu",
         hint="Your gradient passes the nonlinearity unchanged: multiply by its slope, 1 - h_t ** 2.",
         label="bptt-delta",
@@ -59,8 +59,8 @@ BACKWARD = (
     Mutant(
         "slope taken one step early",
         rnn_backward,
-        "da = 1 - h[1:] ** 2 if",
-        "da = 1 - h[:-1] ** 2 if",
+        "_slope(h[1:], nonlinearity)",
+        "_slope(h[:-1], nonlinearity)",
         agrees="fixed point",
         hint="Your slope is that of the state before the step: it belongs to the state after it.",
         label="bptt-delta",
@@ -68,8 +68,8 @@ BACKWARD = (
     Mutant(
         "slope squared wrongly",
         rnn_backward,
-        "da = 1 - h[1:] ** 2 if",
-        "da = (1 - h[1:]) ** 2 if",
+        "_slope(h[1:], nonlinearity)",
+        "(1 - h[1:]) ** 2 if nonlinearity == 'tanh' else _slope(h[1:], nonlinearity)",
         agrees="relu",
         hint="Your slope is (1 - h) ** 2: the derivative of tanh is 1 - h ** 2.",
         label="bptt-delta",
@@ -209,7 +209,7 @@ TRUNCATED = (
     Mutant(
         "k1 ignored",
         rnn_backward_truncated,
-        'check_positive("k1", k1)',
+        "check_windows(k1, k2)",
         "k1 = 1",
         agrees="period one",
         hint="Your losses have a window of k2 uses each: the losses of a block share one window, which ends "

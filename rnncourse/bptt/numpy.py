@@ -4,8 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_positive, check_shape
+from rnncourse._checks import check_shape, check_windows
 from rnncourse.rnn.numpy import OutputParams, RNNCache, RNNParams, rnn_step
+
+
+def _slope(h, nonlinearity):
+    """Derivative of the nonlinearity, read off the state after it."""
+    return 1 - h**2 if nonlinearity == "tanh" else (h > 0).astype(h.dtype)
 
 
 def rnn_backward(doutput, dh_T, cache):
@@ -41,7 +46,7 @@ def rnn_backward(doutput, dh_T, cache):
     check_shape("dh_T", dh_T, B=B, H=H)
 
     # da starts as the slope of the nonlinearity and is turned into dL/da step by step.
-    da = 1 - h[1:] ** 2 if nonlinearity == "tanh" else (h[1:] > 0).astype(h.dtype)
+    da = _slope(h[1:], nonlinearity)
     dh = np.array(dh_T, dtype=h.dtype)
     for doutput_t, da_t in zip(doutput[::-1], da[::-1], strict=True):
         dh += doutput_t
@@ -134,7 +139,7 @@ def contributions(doutput, cache):
     T, B, _ = x.shape
     H = h.shape[-1]
     check_shape("doutput", doutput, T=T, B=B, H=H)
-    slope = 1 - h[1:] ** 2 if nonlinearity == "tanh" else (h[1:] > 0).astype(h.dtype)
+    slope = _slope(h[1:], nonlinearity)
     parts = np.zeros((T, T, H, H), h.dtype)
     dh = np.zeros((T, B, H), h.dtype)  # row s: dL_s/dh_t at the current t
     for t in reversed(range(T)):
@@ -178,10 +183,7 @@ def rnn_backward_truncated(doutput, cache, k1, k2):
     x, h, params, nonlinearity = cache
     T, B, _ = x.shape
     check_shape("doutput", doutput, T=T, B=B, H=h.shape[-1])
-    check_positive("k1", k1)
-    check_positive("k2", k2)
-    if k2 < k1:
-        raise ValueError(f"k2 must be at least k1 = {k1}, or some losses would not be sent back, got {k2}")
+    check_windows(k1, k2)
     dx, dh_0 = np.zeros_like(x), np.zeros_like(h[0])
     dparams = RNNParams(*map(np.zeros_like, params))
     for start in range(0, T, k1):
@@ -246,7 +248,7 @@ def rtrl_step(x_t, state, params, nonlinearity="tanh"):
     """
     h_prev, sensitivities = state
     h = rnn_step(x_t, h_prev, params, nonlinearity)
-    slope = 1 - h**2 if nonlinearity == "tanh" else (h > 0).astype(h.dtype)
+    slope = _slope(h, nonlinearity)
     H = h.shape[-1]
     unit = np.arange(H)
     after = []

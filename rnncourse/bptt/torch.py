@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from rnncourse._checks import check_choice, check_positive
+from rnncourse._checks import check_choice, check_windows
 
 
 def rnn_backward(doutput, dh_T, x, h_0, rnn):
@@ -56,10 +56,7 @@ def rnn_backward_truncated(doutput, x, h_0, rnn, k1, k2):
     ValueError
         If not 1 <= k1 <= k2.
     """
-    check_positive("k1", k1)
-    check_positive("k2", k2)
-    if k2 < k1:
-        raise ValueError(f"k2 must be at least k1 = {k1}, or some losses would not be sent back, got {k2}")
+    check_windows(k1, k2)
     with torch.no_grad():
         states = torch.cat([h_0[None], rnn(x, h_0)[0]])
     names, weights = zip(*rnn.named_parameters(), strict=True)

@@ -16,14 +16,15 @@ from rnncourse.rnn.numpy import (
 )
 
 
+def draw_sequence(rng, T=None):
+    """Inputs, initial state and parameters of a network of random sizes; with `T`, of that length."""
+    drawn_T, B, D, H = draw_sizes(rng)
+    return rng.normal(size=(T or drawn_T, B, D)), rng.normal(size=(B, H)), rnn_init(rng, D, H)
+
+
 def _draw_step(rng):
-    _, B, D, H = draw_sizes(rng)
-    return rng.normal(size=(B, D)), rng.normal(size=(B, H)), rnn_init(rng, D, H)
-
-
-def _draw_forward(rng):
-    T, B, D, H = draw_sizes(rng)
-    return rng.normal(size=(T, B, D)), rng.normal(size=(B, H)), rnn_init(rng, D, H)
+    x, h, params = draw_sequence(rng)
+    return x[0], h, params
 
 
 def _draw_loss(rng):
@@ -113,7 +114,7 @@ def _judge_breaker(answer, rng):
 QUESTIONS = {
     "q1": Parity(rnn_step, _draw_step, ("h",), STEP),
     "q2": Parity(
-        rnn_forward, _draw_forward, ("output", "h_T"), FORWARD, lambda f, *arguments: f(*arguments)[:2]
+        rnn_forward, draw_sequence, ("output", "h_T"), FORWARD, lambda f, *arguments: f(*arguments)[:2]
     ),
     "q3": Parity(cross_entropy_forward, _draw_loss, ("loss",), LOSS, lambda f, *arguments: f(*arguments)[0]),
     "q4": Property(_judge_detector),

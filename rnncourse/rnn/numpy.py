@@ -305,7 +305,7 @@ def rnn_sample(first, h, params, output_params, length, rng=None):
     h, token = h[None], first
     for i in range(length):
         h = rnn_step(one_hot([token], V, h.dtype), h, params)
-        logits = (h @ output_params.weight.T + output_params.bias)[0]
+        logits = output_forward(h[None], output_params)[0][0, 0]
         if rng is None:
             token = int(logits.argmax())
         else:
