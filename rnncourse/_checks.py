@@ -1,5 +1,7 @@
 """Clear errors for bad input at the public entry of a function."""
 
+import numpy as np
+
 
 def check_shape(name, array, **sizes):
     """Raise unless `array` has the shape given by `sizes`, in their order.
@@ -13,6 +15,28 @@ def check_shape(name, array, **sizes):
         symbols = _tuple(sizes)
         numbers = _tuple("any" if w is None else w for w in wanted)
         raise ValueError(f"{name} must have shape {symbols} = {numbers}, got {_tuple(shape)}")
+
+
+def check_floats(**arrays):
+    """Raise unless all arrays, given by name, hold finite floats of one dtype."""
+    first = None
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise ValueError(f"{name} must hold floats, got dtype {array.dtype}")
+        first = first or (name, array.dtype)
+        if array.dtype != first[1]:
+            raise ValueError(f"{name} must have the dtype of {first[0]}, {first[1]}, got {array.dtype}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite, got nan or inf")
+
+
+def check_lengths(lengths, T, B):
+    """Raise unless `lengths` holds B integers in 1 .. T."""
+    check_shape("lengths", lengths, B=B)
+    if lengths.dtype.kind not in "iu":
+        raise ValueError(f"lengths must hold integers, got dtype {lengths.dtype}")
+    if lengths.min() < 1 or lengths.max() > T:
+        raise ValueError(f"lengths must lie in 1 .. T = {T}, got {lengths.min()} .. {lengths.max()}")
 
 
 def check_choice(name, value, choices):

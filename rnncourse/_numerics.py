@@ -3,6 +3,12 @@
 import numpy as np
 
 
+def sigmoid(a):
+    """The logistic function 1 / (1 + e^-a); keeps relative precision in both tails, never overflows."""
+    small = np.exp(-np.abs(a))
+    return np.where(a >= 0, 1, small) / (1 + small)
+
+
 def log_softmax(logits):
     """Logarithm of the softmax over the last axis; no overflow at any finite input."""
     shifted = logits - logits.max(axis=-1, keepdims=True)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_shape, check_windows
+from rnncourse._checks import check_floats, check_shape, check_windows
 from rnncourse.rnn.numpy import OutputParams, RNNCache, RNNParams, rnn_step
 
 
@@ -44,6 +44,7 @@ def rnn_backward(doutput, dh_T, cache):
     H = h.shape[-1]
     check_shape("doutput", doutput, T=T, B=B, H=H)
     check_shape("dh_T", dh_T, B=B, H=H)
+    check_floats(x=x, doutput=doutput, dh_T=dh_T)
 
     # da starts as the slope of the nonlinearity and is turned into dL/da step by step.
     da = _slope(h[1:], nonlinearity)
@@ -87,6 +88,7 @@ def output_backward(dlogits, cache):
     V, H = params.weight.shape
     T, B, _ = h.shape
     check_shape("dlogits", dlogits, T=T, B=B, V=V)
+    check_floats(h=h, dlogits=dlogits)
     flat = dlogits.reshape(T * B, V)
     return dlogits @ params.weight, OutputParams(flat.T @ h.reshape(T * B, H), flat.sum(axis=0))
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_choice, check_ids, check_positive, check_shape
+from rnncourse._checks import check_choice, check_floats, check_ids, check_positive, check_shape
 from rnncourse._numerics import log_softmax, one_hot, softmax
 
 
@@ -133,11 +133,12 @@ def rnn_step(x_t, h, params, nonlinearity="tanh"):
     Raises
     ------
     ValueError
-        If a shape does not fit.
+        If a shape or dtype does not fit, or a number is not finite.
     """
     H, D = _check_params(params)
     check_shape("x_t", x_t, B=None, D=D)
     check_shape("h", h, B=len(x_t), H=H)
+    check_floats(x_t=x_t, h=h, **params._asdict())
     check_choice("nonlinearity", nonlinearity, ["tanh", "relu"])
     a = x_t @ params.weight_ih.T + params.bias_ih + h @ params.weight_hh.T + params.bias_hh
     return np.tanh(a) if nonlinearity == "tanh" else np.maximum(a, 0)
@@ -170,16 +171,17 @@ def rnn_forward(x, h_0, params, nonlinearity="tanh"):
     Raises
     ------
     ValueError
-        If a shape does not fit.
+        If a shape or dtype does not fit, or a number is not finite.
     """
     H, D = _check_params(params)
     check_shape("x", x, T=None, B=None, D=D)
     T, B, _ = x.shape
     check_positive("T", T)
     check_shape("h_0", h_0, B=B, H=H)
+    check_floats(x=x, h_0=h_0, **params._asdict())
     check_choice("nonlinearity", nonlinearity, ["tanh", "relu"])
 
-    h = np.empty((T + 1, B, H), np.result_type(x, h_0, params.weight_hh))
+    h = np.empty((T + 1, B, H), x.dtype)
     h[0] = h_0
     np.matmul(x.reshape(T * B, D), params.weight_ih.T, out=h[1:].reshape(T * B, H))
     h[1:] += params.bias_ih + params.bias_hh
@@ -217,12 +219,13 @@ def output_forward(h, params):
     Raises
     ------
     ValueError
-        If a shape does not fit.
+        If a shape or dtype does not fit, or a number is not finite.
     """
     check_shape("weight", params.weight, V=None, H=None)
     V, H = params.weight.shape
     check_shape("bias", params.bias, V=V)
     check_shape("h", h, T=None, B=None, H=H)
+    check_floats(h=h, **params._asdict())
     return h @ params.weight.T + params.bias, OutputCache(h, params)
 
 
@@ -296,7 +299,7 @@ def rnn_sample(first, h, params, output_params, length, rng=None):
     Raises
     ------
     ValueError
-        If a shape does not fit.
+        If a shape or dtype does not fit, or a number is not finite.
     """
     V, H = output_params.weight.shape
     check_shape("h", h, H=H)
