@@ -1,0 +1,1 @@
+"""Vanishing and exploding gradients, clipping and initial weights."""
