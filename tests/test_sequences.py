@@ -219,10 +219,12 @@ def drawn_tdnn():
 
 
 @pytest.mark.equation("sequences-tdnn")
+@pytest.mark.equation("sequences-reach")
 @pytest.mark.equation("sequences-tdnn-back")
 def test_tdnn_equals_stacked_conv1d():
     x, layers, doutput = drawn_tdnn()
     output, cache = tdnn_forward(x, layers)
+    assert len(output) == T - tdnn_reach(layers) + 1
     dx, dlayers = tdnn_backward(doutput, cache)
     tensor = torch.tensor(x, requires_grad=True)
     expected, convs = tensor, []
@@ -311,7 +313,6 @@ def test_window_equals_one_product_of_the_joined_window():
     check_parity({"output": output}, {"output": np.stack(expected)})
 
 
-@pytest.mark.equation("sequences-reach")
 def test_reach_is_what_moves_the_output():
     x, past, layers, _, _ = drawn_window()
     output, _, _ = window_forward(x, past, layers)

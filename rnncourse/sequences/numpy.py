@@ -216,8 +216,6 @@ def delay_backward(da, cache):
 def tdnn_reach(layers):
     """How many successive inputs one output of a stack of time-delay layers sees.
 
-    Implements :eq:`sequences-reach` of book/sequences.
-
     Parameters
     ----------
     layers : tuple of DelayParams
@@ -225,6 +223,7 @@ def tdnn_reach(layers):
     Returns
     -------
     int
+        One more than the sum of n - 1 over the layers.
     """
     return 1 + sum(layer.weight.shape[2] - 1 for layer in layers)
 
@@ -232,8 +231,8 @@ def tdnn_reach(layers):
 def tdnn_forward(x, layers):
     """Time-delay neural network: time-delay layers, each followed by tanh.
 
-    Implements :eq:`sequences-tdnn` of book/sequences. Source: Waibel et al. (1989); their units squash with
-    the logistic function, and they add up the last layer's outputs over time.
+    Implements :eq:`sequences-tdnn`, :eq:`sequences-reach` of book/sequences. Source: Waibel et al. (1989);
+    their units squash with the logistic function, and they add up the last layer's outputs over time.
 
     Parameters
     ----------
