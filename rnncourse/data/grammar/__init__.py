@@ -1,4 +1,4 @@
-"""A synchronous grammar, English - French: sentences whose probability, translation and labels are known exactly.
+"""A synchronous grammar, English - French: probability, translation and labels are known exactly.
 
 A sentence is a subject, whatever stands between it and its verb, and a predicate::
 
@@ -11,15 +11,19 @@ What is built in, and where:
   words: nothing, an adverb of place, a phrase such as "behind the house", or an object relative clause, whose
   own verb agrees with its own noun. They say nothing on the number of the subject, which is singular or
   plural with probability 1/2; nor does "the", with which every subject starts.
-- *Order.* Colours and moods follow the French noun, "small", "big", "old", "young" and "beautiful" precede it, and
-  adverbs of frequency follow the French verb: alignments cross, but not always. "never" is "ne ... jamais".
-- *Gender.* French articles and adjectives agree with their noun, a predicate with the subject far to its left.
+- *Order.* Colours and moods follow the French noun; "small", "big", "old", "young" and "beautiful" precede
+  it. Adverbs of frequency follow the French verb. So alignments cross, but not always. "never" is
+  "ne ... jamais", around the verb.
+- *Gender.* French articles and adjectives agree with their noun, a predicate with the subject far to its
+  left.
 - *Words with two labels.* "patient" is an adjective or a noun, "that" a pronoun or a determiner, and
   "Florence" a person or a town.
 
-Each English sentence has one derivation, hence one translation, and ln P(sentence) is the sum of the logarithms of
-the probabilities of its rules. Phrases nest without bound ("behind the house under the tower ..."). Words of one class
-have probabilities proportional to 1, 1/2, 1/3, ... in the order of the tables below.
+Each English sentence has one derivation, hence one translation, and ln P(sentence) is the sum of the
+logarithms of the probabilities of its rules; the entropy is the expected sum of their entropies. Phrases nest
+without bound ("behind the house under the tower ..."). The rules and the words stand in the tables of
+``rnncourse/data/grammar/tables.py``; words of one class have probabilities proportional to 1, 1/2, 1/3, ...
+in their order there.
 
 The sentences are licensed under CC BY 4.0.
 """
@@ -27,100 +31,36 @@ The sentences are licensed under CC BY 4.0.
 import math
 from bisect import bisect
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, combinations
 from typing import NamedTuple
 
 import numpy as np
+
+from rnncourse.data.grammar.tables import CHOICES, PROBABILITIES, WORDS
 
 END = "</s>"
 CLAUSE_MAX = 40
 """The longest ``clause`` that can be asked of :func:`sample`."""
 
-# Each line is a symbol and what it becomes, with probabilities. # is sg or pl, * is person, animal or thing, the
-# same in the whole line. After a colon stands the French order, where it is another.
-RULES = """
-Sentence    = .5 Subject.sg Between Predicate.sg | .5 Subject.pl Between Predicate.pl
-Subject.#   = .5 The Group.person.# | .5 The Group.animal.#
-Group.*.#   = .6 Noun.*.# | .15 Before.* Noun.*.# | .2 After.* Noun.*.# : 2 1
-            | .05 Before.* After.* Noun.*.# : 1 3 2
-Between     = .3 | .1 Place | .25 Phrase | .35 Relative
-Relative    = .2 Which Name Active.sg | .4 Which Subject.sg Tail Active.sg | .4 Which Subject.pl Tail Active.pl
-Active.#    = .75 Verb.# | .25 Often Verb.# : 2 1
-Phrase      = .2 With Name | .2 From Town | .6 Into Thing
-Thing       = .5 Determiner.sg Group.thing.sg Tail | .5 Determiner.pl Group.thing.pl Tail
-Tail        = .75 | .25 Phrase
-Predicate.# = .2 Be.# Mood | .1 Be.# Very Mood | .1 Be.# Often Mood | .1 Be.# Phrase | .5 Verb.# Object
-Object      = .2 Name | .4 Determiner.sg Kind.sg Rest | .4 Determiner.pl Kind.pl Rest
-Kind.#      = .35 Group.person.# | .35 Group.animal.# | .3 Group.thing.#
-Rest        = .8 | .1 Phrase | .1 Relative
-Name        = .8 First | .2 First Last
-Town        = .85 City | .15 New York
-"""
-
-# English singular and plural, French singular and plural, gender.
-NOUNS = {
-    "person": """
-        girl girls fille filles f       boy boys garçon garçons m       woman women femme femmes f
-        king kings roi rois m           queen queens reine reines f     farmer farmers fermier fermiers m
-        patient patients patient patients m""",
-    "animal": """
-        cat cats chat chats m           dog dogs chien chiens m         horse horses cheval chevaux m
-        cow cows vache vaches f         mouse mice souris souris f      wolf wolves loup loups m
-        goat goats chèvre chèvres f     fox foxes renard renards m""",
-    "thing": """
-        house houses maison maisons f   garden gardens jardin jardins m car cars voiture voitures f
-        boat boats bateau bateaux m     train trains train trains m     tower towers tour tours f
-        castle castles château châteaux m                               tent tents tente tentes f""",
+ENGLISH = tuple(sorted({word.english for words in WORDS.values() for word in words}))
+"""The English words."""
+FRENCH = tuple(
+    sorted(
+        {"ne", "n'"}.union(*(form.split("_") for words in WORDS.values() for w in words for form in w.french))
+    )
+)
+"""The French words."""
+OTHER_NUMBER = {
+    a.english: b.english
+    for x, y in (("sg", "pl"), ("pl", "sg"))
+    for kind in ("Be", "Verb")
+    for a, b in zip(WORDS[f"{kind}.{x}"], WORDS[f"{kind}.{y}"], strict=True)
 }
+"""The other number of each English verb form: "are" of "is", "sees" of "see"."""
+PLURAL_VERBS = frozenset(word.english for kind in ("Be", "Verb") for word in WORDS[f"{kind}.pl"])
+"""The English verb forms of the plural."""
 
-# Singular and plural, English then French.
-VERBS = """
-    sees see voit voient                loves love aime aiment          watches watch regarde regardent
-    knows know connaît connaissent      finds find trouve trouvent      draws draw dessine dessinent"""
-
-# French masculine and feminine singular, masculine and feminine plural.
-ADJECTIVES = """
-    small petit petite petits petites           big grand grande grands grandes
-    old vieux vieille vieux vieilles            young jeune jeune jeunes jeunes
-    beautiful beau belle beaux belles
-    black noir noire noirs noires               white blanc blanche blancs blanches
-    brown brun brune bruns brunes               grey gris grise gris grises
-    red rouge rouge rouges rouges               green vert verte verts vertes
-    blue bleu bleue bleus bleues                yellow jaune jaune jaunes jaunes
-    tired fatigué fatiguée fatigués fatiguées   happy heureux heureuse heureux heureuses
-    sad triste triste tristes tristes           patient patient patiente patients patientes
-    quiet calme calme calmes calmes             proud fier fière fiers fières
-    ready prêt prête prêts prêtes"""
-ADJECTIVE_CLASSES = {
-    "Before.person": "old young small",
-    "Before.animal": "small old big young",
-    "Before.thing": "big small old beautiful",
-    "After.person": "tired happy sad patient quiet proud",
-    "After.animal": "black white brown grey",
-    "After.thing": "red green blue yellow",
-    "Mood": "tired happy sad patient quiet proud ready",
-}
-
-# Part of speech, entity, and the words: English=French; French with / has the four forms of an adjective.
-OTHERS = {
-    "The": ("DET", "O", "the=le/la/les/les"),
-    "Determiner.sg": ("DET", "O", "the=le/la/les/les my=mon/ma/mes/mes that=ce/cette/ces/ces"),
-    "Determiner.pl": ("DET", "O", "the=le/la/les/les my=mon/ma/mes/mes those=ce/cette/ces/ces"),
-    "Which": ("PRON", "O", "that=que"),
-    "Place": ("ADV", "O", "outside=dehors there=là-bas upstairs=en_haut downstairs=en_bas"),
-    "Often": ("ADV", "O", "often=souvent always=toujours never=jamais sometimes=parfois"),
-    "Very": ("ADV", "O", "very=très"),
-    "Be.sg": ("AUX", "O", "is=est"),
-    "Be.pl": ("AUX", "O", "are=sont"),
-    "With": ("ADP", "O", "with=avec without=sans"),
-    "From": ("ADP", "O", "near=près_de from=de"),
-    "Into": ("ADP", "O", "in=dans behind=derrière on=sur under=sous"),
-    "First": ("PROPN", "B-PER", "Marie Paul Julie Lucas Florence Thomas Sophie Victor"),
-    "Last": ("PROPN", "I-PER", "Martin Petit Moreau Roux"),
-    "City": ("PROPN", "B-LOC", "Paris London=Londres Rome Florence Brussels=Bruxelles Geneva=Genève"),
-    "New": ("PROPN", "B-LOC", "New"),
-    "York": ("PROPN", "I-LOC", "York"),
-}
+_CUMULATED = {symbol: list(accumulate(p))[:-1] for symbol, p in PROBABILITIES.items()}
 
 
 class Pair(NamedTuple):
@@ -140,20 +80,6 @@ class Pair(NamedTuple):
     """How many words stand between the noun of the subject and the main verb."""
     verb: int
     """Index of the main verb in ``english``."""
-
-
-class _Word(NamedTuple):
-    english: str
-    french: tuple
-    tag: str
-    entity: str
-    # 2 * plural + feminine, the index of the form that agrees; None of a word that is no common noun.
-    agreement: int | None
-
-
-class _Rule(NamedTuple):
-    symbols: tuple
-    order: tuple
 
 
 def sample(rng, clause=None):
@@ -252,12 +178,12 @@ def next_word_probabilities(prefix):
 
 def entropy():
     """Entropy of a sentence in nats: the expected sum of the entropies of its rules."""
-    return _expectation(lambda symbol: -sum(p * math.log(p) for p in _PROBABILITIES[symbol]))
+    return _expectation(lambda symbol: -sum(p * math.log(p) for p in PROBABILITIES[symbol]))
 
 
 def expected_length():
     """Expected number of English words of a sentence, without ``</s>``."""
-    return _expectation(lambda symbol: float(symbol in _WORDS))
+    return _expectation(lambda symbol: float(symbol in WORDS))
 
 
 def entropy_per_token():
@@ -291,9 +217,12 @@ def window_accuracy(window, clause):
 
     The expectation of max(p, 1 - p), where p is the probability of a plural verb given the last `window`
     words before the verb, over the sentences with `clause` words between the noun of the subject and the
-    verb. Computed over all of them: words of classes that share a word are treated as the same word, which cannot
-    make it larger, and the tests show that it does not make it smaller. It is 1 if ``window > clause`` and
-    1/2 if not, also for a model that is not told `clause`.
+    verb. It is 1 if ``window > clause``, when the window shows the noun, and 1/2 if not; the same holds
+    for a model that is not told `clause`.
+
+    It is computed over all such sentences, words by their class. Classes with a word in common count as
+    one, so the result is at most the optimum; the tests find the same with all classes told apart, which
+    gives at least the optimum.
 
     Parameters
     ----------
@@ -313,101 +242,8 @@ def window_accuracy(window, clause):
     """
     _check_whole("window", window, 0, math.inf)
     _check_whole("clause", clause, 0, 16)
-    joint = _windows(window, clause, _SHARED)
+    joint = _windows(window, clause, _shared_names())
     return math.fsum(max(p) for p in joint.values()) / math.fsum(sum(p) for p in joint.values())
-
-
-# The tables, compiled.
-
-
-def _compile():
-    """Choices of each symbol, rules or words, and their probabilities."""
-    choices, probabilities = {}, {}
-    for line in RULES.replace("\n            |", "|").strip().splitlines():
-        for form in _instances(line):
-            symbol, right = form.split("=")
-            options = [option.strip().split(":") for option in right.split("|")]
-            found = []
-            for option in options:
-                probability, *symbols = option[0].split()
-                order = [int(i) - 1 for i in option[1].split()] if option[1:] else range(len(symbols))
-                found.append((float(probability), _Rule(tuple(symbols), tuple(order))))
-            probabilities[symbol.strip()], choices[symbol.strip()] = zip(*found, strict=True)
-    for symbol, words in _words().items():
-        choices[symbol] = words
-        total = sum(1 / (i + 1) for i in range(len(words)))
-        probabilities[symbol] = tuple(1 / (i + 1) / total for i in range(len(words)))
-    return choices, probabilities
-
-
-def _instances(line):
-    """A line with its # and * filled in, in each way."""
-    lines = [line]
-    for sign, values in {"#": ("sg", "pl"), "*": ("person", "animal", "thing")}.items():
-        lines = [form.replace(sign, value) for form in lines for value in (values if sign in form else [""])]
-    return lines
-
-
-def _words():
-    words = {}
-    for kind, table in NOUNS.items():
-        rows = _rows(table, 5)
-        for plural, number in enumerate(("sg", "pl")):
-            words[f"Noun.{kind}.{number}"] = tuple(
-                _Word(row[plural], (row[2 + plural],), "NOUN", "O", 2 * plural + (row[4] == "f"))
-                for row in rows
-            )
-    for plural, number in enumerate(("sg", "pl")):
-        words[f"Verb.{number}"] = tuple(
-            _Word(row[plural], (row[2 + plural],), "VERB", "O", None) for row in _rows(VERBS, 4)
-        )
-    adjectives = {row[0]: _Word(row[0], row[1:], "ADJ", "O", None) for row in _rows(ADJECTIVES, 5)}
-    for symbol, names in ADJECTIVE_CLASSES.items():
-        words[symbol] = tuple(adjectives[name] for name in names.split())
-    for symbol, (tag, entity, pairs) in OTHERS.items():
-        split = [(pair.split("=") * 2)[:2] for pair in pairs.split()]
-        words[symbol] = tuple(_Word(e, tuple(f.split("/")), tag, entity, None) for e, f in split)
-    return words
-
-
-def _rows(table, n):
-    cells = table.split()
-    return [tuple(cells[i : i + n]) for i in range(0, len(cells), n)]
-
-
-def _shared(words):
-    """A name for each class of words, the same for classes that have a word in common."""
-    names = {symbol: symbol for symbol in words}
-    for a in words:
-        for b in words:
-            if {w.english for w in words[a]} & {w.english for w in words[b]}:
-                names = {symbol: names[a] if name == names[b] else name for symbol, name in names.items()}
-    return names
-
-
-_CHOICES, _PROBABILITIES = _compile()
-_WORDS = _words()
-_SHARED = _shared(_WORDS)
-_CUMULATED = {symbol: list(accumulate(p))[:-1] for symbol, p in _PROBABILITIES.items()}
-
-ENGLISH = tuple(sorted({word.english for words in _WORDS.values() for word in words}))
-"""The English words."""
-FRENCH = tuple(
-    sorted(
-        {f for words in _WORDS.values() for word in words for form in word.french for f in form.split("_")}
-        | {"ne", "n'"}
-    )
-)
-"""The French words."""
-OTHER_NUMBER = {
-    a.english: b.english
-    for x, y in (("sg", "pl"), ("pl", "sg"))
-    for kind in ("Be", "Verb")
-    for a, b in zip(_WORDS[f"{kind}.{x}"], _WORDS[f"{kind}.{y}"], strict=True)
-}
-"""For each English verb form its other number: "is" to "are", "see" to "sees"."""
-PLURAL_VERBS = frozenset(word.english for kind in ("Be", "Verb") for word in _WORDS[f"{kind}.pl"])
-"""The English verb forms that go with a plural subject."""
 
 
 # Derivations: the choices made, from left to right, each for the leftmost symbol.
@@ -423,8 +259,8 @@ def _draw(rng, symbol, clause):
             continue
         choice = bisect(_CUMULATED[symbol], rng.random())
         choices.append(choice)
-        if symbol not in _WORDS:
-            stack += reversed(_CHOICES[symbol][choice].symbols)
+        if symbol not in WORDS:
+            stack += reversed(CHOICES[symbol][choice].symbols)
     return choices
 
 
@@ -438,17 +274,17 @@ def _draw_length(rng, symbols, n):
         k = _weighted(rng, weights)
         return _draw_length(rng, first, k) + _draw_length(rng, rest, n - k)
     (symbol,) = symbols
-    if symbol in _WORDS:
+    if symbol in WORDS:
         return [bisect(_CUMULATED[symbol], rng.random())]
-    rules = _CHOICES[symbol]
-    p = _PROBABILITIES[symbol]
+    rules = CHOICES[symbol]
+    p = PROBABILITIES[symbol]
     choice = _weighted(rng, [q * _length_probability(r.symbols, n) for q, r in zip(p, rules, strict=True)])
     return [choice, *_draw_length(rng, rules[choice].symbols, n)]
 
 
 def _weighted(rng, weights):
-    sums = list(accumulate(weights))
-    return bisect(sums, rng.random() * sums[-1])
+    *sums, total = accumulate(weights)
+    return bisect(sums, rng.random() * total)
 
 
 @cache
@@ -464,9 +300,9 @@ def _length_probability(symbols, n):
             total += first and first * _length_probability(symbols[1:], n - k)
         return total
     (symbol,) = symbols
-    if symbol in _WORDS:
+    if symbol in WORDS:
         return float(n == 1)
-    rules = zip(_PROBABILITIES[symbol], _CHOICES[symbol], strict=True)
+    rules = zip(PROBABILITIES[symbol], CHOICES[symbol], strict=True)
     return sum(p * _length_probability(rule.symbols, n) for p, rule in rules)
 
 
@@ -495,8 +331,8 @@ def _pair(choices):
 def _tree(symbol, choices, words, places):
     """A phrase: its agreement, and its parts in the French order, or the place of its word."""
     places[symbol.split(".")[0]] = len(words)
-    choice = _CHOICES[symbol][next(choices)]
-    if symbol in _WORDS:
+    choice = CHOICES[symbol][next(choices)]
+    if symbol in WORDS:
         words.append(choice)
         return choice.agreement, len(words) - 1
     parts = [_tree(part, choices, words, places) for part in choice.symbols]
@@ -534,8 +370,8 @@ def _next(stack):
         return {END: (_Partial(0.0, (), ()),)}
     symbol, *rest = stack
     found = {}
-    for i, (p, choice) in enumerate(zip(_PROBABILITIES[symbol], _CHOICES[symbol], strict=True)):
-        if symbol in _WORDS:
+    for i, (p, choice) in enumerate(zip(PROBABILITIES[symbol], CHOICES[symbol], strict=True)):
+        if symbol in WORDS:
             found.setdefault(choice.english, []).append(_Partial(math.log(p), tuple(rest), (i,)))
             continue
         for word, steps in _next((*choice.symbols, *rest)).items():
@@ -580,12 +416,12 @@ def _derivation(english):
 
 def _expectation(value):
     """Expected sum over a derivation of a value of each of its symbols."""
-    symbols = list(_CHOICES)
+    symbols = list(CHOICES)
     index = {symbol: i for i, symbol in enumerate(symbols)}
     # x = value + M x, where M[a, b] is how often a is expected to call b.
     M = np.zeros((len(symbols), len(symbols)))
-    for symbol in set(symbols) - set(_WORDS):
-        for p, rule in zip(_PROBABILITIES[symbol], _CHOICES[symbol], strict=True):
+    for symbol in set(symbols) - set(WORDS):
+        for p, rule in zip(PROBABILITIES[symbol], CHOICES[symbol], strict=True):
             for part in rule.symbols:
                 M[index[symbol], index[part]] += p
     x = np.linalg.solve(np.eye(len(symbols)) - M, [value(symbol) for symbol in symbols])
@@ -605,9 +441,9 @@ def _skeletons(symbols, n):
                     found[first + rest] = found.get(first + rest, 0.0) + p * q
         return found
     (symbol,) = symbols
-    if symbol in _WORDS:
+    if symbol in WORDS:
         return {symbols: 1.0} if n == 1 else {}
-    for p, rule in zip(_PROBABILITIES[symbol], _CHOICES[symbol], strict=True):
+    for p, rule in zip(PROBABILITIES[symbol], CHOICES[symbol], strict=True):
         for skeleton, q in _skeletons(rule.symbols, n).items():
             found[skeleton] = found.get(skeleton, 0.0) + p * q
     return found
@@ -625,6 +461,17 @@ def _windows(window, clause, names):
                     seen = seen[max(len(seen) - window, 0) :]
                     joint.setdefault(seen, [0.0, 0.0])[plural] += p * q / 2
     return joint
+
+
+@cache
+def _shared_names():
+    """A name for each class of words, the same for two classes that have a word in common."""
+    names = {symbol: symbol for symbol in WORDS}
+    for a, b in combinations(WORDS, 2):
+        if {word.english for word in WORDS[a]} & {word.english for word in WORDS[b]}:
+            old, new = names[b], names[a]
+            names = {symbol: new if name == old else name for symbol, name in names.items()}
+    return names
 
 
 def _check_whole(name, value, least, most):
