@@ -240,7 +240,7 @@ def window_accuracy(window, clause):
     ValueError
         If `window` or `clause` is out of range.
     """
-    _check_whole("window", window, 0, math.inf)
+    _check_whole("window", window, 0)
     _check_whole("clause", clause, 0, 16)
     joint = _windows(window, clause, _shared_names())
     return math.fsum(max(p) for p in joint.values()) / math.fsum(sum(p) for p in joint.values())
@@ -474,6 +474,8 @@ def _shared_names():
     return names
 
 
-def _check_whole(name, value, least, most):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise ValueError(f"{name} must be an integer in {least} .. {most}, got {value!r}")
+def _check_whole(name, value, least, most=None):
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"in {least} .. {most}"
+        raise ValueError(f"{name} must be an integer {bounds}, got {value!r}")
