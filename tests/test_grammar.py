@@ -202,6 +202,7 @@ def test_probabilities_sum_to_one_and_the_entropy_is_theirs():
     assert surprise.sum() == pytest.approx(entropy(), abs=1e-11)
     assert entropy_per_token() == pytest.approx(entropy() / (np.arange(1, 101) @ mass), abs=1e-11)
     assert (round(entropy(), 4), round(expected_length(), 4)) == (18.8674, 8.6042)
+    assert (round(entropy_per_token(), 4), round(math.exp(entropy_per_token()), 3)) == (1.9645, 7.131)
 
 
 def test_probability_of_a_sentence_by_hand():
@@ -618,6 +619,14 @@ def test_sampling_is_repeatable_and_leaves_no_trace():
     [
         (lambda: true_logprob(["the", "zebra"]), "the grammar has no word 'zebra', got one at position 1"),
         (lambda: parse("the cat </s>".split()), "the grammar has no word '</s>', got one at position 2"),
+        (
+            lambda: true_logprob("the cat is tired </s>".split()),
+            "the grammar has no word '</s>', got one at position 4",
+        ),
+        (
+            lambda: parse("the cat that the dogs sees is tired".split()),
+            "no sentence of the grammar has 'sees' after 'the cat that the dogs'",
+        ),
         (lambda: parse("the cat are".split()), "no sentence of the grammar has 'are' after 'the cat'"),
         (lambda: parse("The cat is tired".split()), "the grammar has no word 'The', got one at position 0"),
         (lambda: true_logprob([]), "no sentence of the grammar ends after ''"),

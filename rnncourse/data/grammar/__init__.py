@@ -23,7 +23,8 @@ Each English sentence has one derivation, hence one translation, and ln P(senten
 logarithms of the probabilities of its rules; the entropy is the expected sum of their entropies. Phrases nest
 without bound ("behind the house under the tower ..."). The rules and the words stand in the tables of
 ``rnncourse/data/grammar/tables.py``; words of one class have probabilities proportional to 1, 1/2, 1/3, ...
-in their order there.
+in their order there. There are 119 English words and 173 French ones; a sentence has 8.60 English words and
+18.87 nats on average, which is 1.96 nats a token and a perplexity of 7.13.
 
 The sentences are licensed under CC BY 4.0.
 """
@@ -43,22 +44,34 @@ CLAUSE_MAX = 40
 """The longest ``clause`` that can be asked of :func:`sample`."""
 
 ENGLISH = tuple(sorted({word.english for words in WORDS.values() for word in words}))
-"""The English words."""
+"""The English words, without ``</s>``.
+
+:meta hide-value:
+"""
 FRENCH = tuple(
     sorted(
         {"ne", "n'"}.union(*(form.split("_") for words in WORDS.values() for w in words for form in w.french))
     )
 )
-"""The French words."""
+"""The French words.
+
+:meta hide-value:
+"""
 OTHER_NUMBER = {
     a.english: b.english
     for x, y in (("sg", "pl"), ("pl", "sg"))
     for kind in ("Be", "Verb")
     for a, b in zip(WORDS[f"{kind}.{x}"], WORDS[f"{kind}.{y}"], strict=True)
 }
-"""The other number of each English verb form: "are" of "is", "sees" of "see"."""
+"""The other number of each English verb form, as "are" for "is" and "sees" for "see".
+
+:meta hide-value:
+"""
 PLURAL_VERBS = frozenset(word.english for kind in ("Be", "Verb") for word in WORDS[f"{kind}.pl"])
-"""The English verb forms of the plural."""
+"""The English verb forms of the plural.
+
+:meta hide-value:
+"""
 
 _CUMULATED = {symbol: list(accumulate(p))[:-1] for symbol, p in PROBABILITIES.items()}
 
