@@ -169,14 +169,17 @@ def delay_forward(x, params):
     check_shape("bias", params.bias, H=H)
     check_shape("x", x, T=None, B=None, D=D)
     check_floats(x=x, **params._asdict())
-    steps = len(x) - n + 1
+    T, B, _ = x.shape
+    steps = T - n + 1
     if steps < 1:
-        raise ValueError(f"x must have at least n = {n} steps, got T = {len(x)}")
-    a = np.empty((steps, x.shape[1], H), x.dtype)
-    a[:] = params.bias
-    for k in range(n):
-        a += x[k : k + steps] @ params.weight[:, :, k].T
-    return a, DelayCache(x, params)
+        raise ValueError(f"x must have at least n = {n} steps, got T = {T}")
+    # Steps and sequences as rows, so that each delay is one matrix product; a delay of one is B rows.
+    rows, kernels = x.reshape(T * B, D), np.ascontiguousarray(params.weight.transpose(2, 1, 0))
+    a = rows[: steps * B] @ kernels[0]
+    for k in range(1, n):
+        a += rows[k * B : (k + steps) * B] @ kernels[k]
+    a += params.bias
+    return a.reshape(steps, B, H), DelayCache(x, params)
 
 
 def delay_backward(da, cache):
@@ -205,12 +208,15 @@ def delay_backward(da, cache):
     steps = T - n + 1
     check_shape("da", da, **{"T-n+1": steps, "B": B, "H": H})
     check_floats(x=x, da=da)
-    flat = da.reshape(steps * B, H)
-    dx, dweight = np.zeros_like(x), np.empty_like(params.weight)
+    flat, rows = da.reshape(steps * B, H), x.reshape(T * B, D)
+    kernels = np.ascontiguousarray(params.weight.transpose(2, 0, 1))
+    dx, dkernels = np.zeros_like(rows), np.empty_like(kernels)
     for k in range(n):
-        dx[k : k + steps] += da @ params.weight[:, :, k]
-        dweight[:, :, k] = flat.T @ x[k : k + steps].reshape(steps * B, D)
-    return dx, DelayParams(dweight, flat.sum(axis=0))
+        read = slice(k * B, (k + steps) * B)
+        dx[read] += flat @ kernels[k]
+        np.matmul(flat.T, rows[read], out=dkernels[k])
+    dweight = np.ascontiguousarray(dkernels.transpose(1, 2, 0))
+    return dx.reshape(T, B, D), DelayParams(dweight, flat.sum(axis=0))
 
 
 def tdnn_reach(layers):
