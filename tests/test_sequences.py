@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnncourse._numerics import one_hot
+from rnncourse.grading.check import check
 from rnncourse.sequences.numpy import (
     DelayParams,
     JordanParams,
@@ -624,6 +625,23 @@ def test_messages():
         with pytest.raises(ValueError) as caught:
             call()
         assert str(caught.value) == message
+
+
+# The graded question on targets.
+
+
+def test_targets_that_leave_the_network_without_the_letter_are_refused():
+    def late(x, y):
+        return np.concatenate([y[:-2], y[-1:], y[-1:]])
+
+    with pytest.raises(AssertionError, match="on its own outputs the network answers"):
+        check("sequences.q5", late, seed=0)
+    with pytest.raises(AssertionError, match="the last step are the question"):
+        check("sequences.q5", lambda x, y: 0 * y, seed=0)
+    with pytest.raises(AssertionError, match="use the classes 0"):
+        check("sequences.q5", lambda x, y: np.concatenate([y[:-1] + 9, y[-1:]]), seed=0)
+    with pytest.raises(AssertionError, match="return integers of the shape of y"):
+        check("sequences.q5", lambda x, y: y[1:], seed=0)
 
 
 # The twins on a device, in both precisions. Bounds: rounding of sums of at most some tens of terms.
