@@ -59,17 +59,17 @@ def flat_names(layers, prefix=""):
     return {f"{prefix}{i}.{name}": p for i, layer in enumerate(layers) for name, p in layer._asdict().items()}
 
 
-def torch_tdnn(layers):
+def torch_tdnn(layers, cls):
     sizes = [layers[0].weight.shape[1], *(len(layer.bias) for layer in layers)]
     windows = [layer.weight.shape[2] for layer in layers]
-    twin = TDNN(sizes, windows, dtype=torch.float64)
+    twin = cls(sizes, windows, dtype=torch.float64)
     state = {name: torch.tensor(p) for name, p in flat_names(layers, "layers.").items()}
     twin.load_state_dict(state, strict=True)
     return twin
 
 
-def torch_jordan(params, alpha):
-    twin = Jordan(D, H, V, alpha, dtype=torch.float64)
+def torch_jordan(params, alpha, cls):
+    twin = cls(D, H, V, alpha, dtype=torch.float64)
     twin.load_state_dict({name: torch.tensor(p) for name, p in params._asdict().items()}, strict=True)
     return twin
 
@@ -268,7 +268,7 @@ def test_twin_equals_unfolded_products():
     for layer in layers:
         weight, bias = map(torch.tensor, layer)
         expected = (expected.unfold(0, weight.shape[2], 1).flatten(2) @ weight.flatten(1).T + bias).tanh()
-    twin = torch_tdnn(layers)
+    twin = torch_tdnn(layers, TDNN)
     with torch.no_grad():
         output = twin(torch.tensor(x), torch.tensor(past))
         shorter = twin(torch.tensor(x))
@@ -282,7 +282,7 @@ def test_window_equals_autograd_of_the_twin():
     x, past, layers, doutput, dpast = drawn_window()
     output, last, cache = window_forward(x, past, layers)
     dx, dfirst, dlayers = window_backward(doutput, dpast, cache)
-    twin = torch_tdnn(layers)
+    twin = torch_tdnn(layers, TDNN)
     tensors = [torch.tensor(a, requires_grad=True) for a in (x, past)]
     expected = twin(*tensors)
     expected_last = torch.cat(tensors[::-1])[-(REACH - 1) :]
@@ -405,7 +405,7 @@ def test_jordan_twin_equals_the_written_out_network():
     x, c_0, teacher, params = drawn_jordan()
     for alpha, fed in both_ways(teacher):
         fed_tensor = None if fed is None else torch.tensor(fed)
-        twin = torch_jordan(params, alpha)
+        twin = torch_jordan(params, alpha, Jordan)
         with torch.no_grad():
             logits, c_T = twin(torch.tensor(x), torch.tensor(c_0), fed_tensor)
             weights = {name: torch.tensor(p) for name, p in params._asdict().items()}
@@ -658,8 +658,8 @@ def twins_on(device):
         def on(array, dtype=dtype):
             return torch.tensor(array, device=device, dtype=dtype)
 
-        tdnn = torch_tdnn(layers).to(device, dtype)
-        jordan = torch_jordan(params, 0.4).to(device, dtype)
+        tdnn = torch_tdnn(layers, TDNN).to(device, dtype)
+        jordan = torch_jordan(params, 0.4, Jordan).to(device, dtype)
         results = [tdnn(on(x), on(past))]
         results += [jordan(on(x_j), on(c_0), fed)[0] for fed in (None, on(teacher))]
         sum(r.float().square().sum() for r in results).backward()

@@ -38,8 +38,9 @@ def delay_forward(x, weight, bias):
 class TDNN(nn.Module):
     """Time-delay layers, each followed by tanh.
 
-    Implements :eq:`sequences-tdnn` and, where inputs before the first are given, :eq:`sequences-window` of
-    book/sequences. The layers are ``torch.nn.Conv1d``: ``layers.0.weight``, ``layers.0.bias`` and so on.
+    Implements :eq:`sequences-tdnn`, :eq:`sequences-window` of book/sequences, the second where the inputs
+    before the first are given. The layers are ``torch.nn.Conv1d``: ``layers.0.weight``, ``layers.0.bias``
+    and so on.
 
     Parameters
     ----------
