@@ -80,11 +80,11 @@ function render({ model, el }) {
 
   /* One bar: the probability of "is" on the left, of "are" on the right; the right verb is bold. */
   function bar(label, plural, note) {
-    const part = (verb, p, mine, side) => html("span", {
+    const part = (p, side) => html("span", {
       style: `width: ${100 * p}%; background: ${kit.signed(side)}; box-sizing: border-box; overflow: hidden;` +
         "height: 100%; display: block",
     });
-    const words = (verb, p, mine, where) => html("span", {
+    const says = (verb, p, mine, where) => html("span", {
       style: `position: absolute; ${where}: 8px; top: 3px; font-variant-numeric: tabular-nums;` +
         `${mine ? "font-weight: 700" : ""}`,
     }, `${verb} ${kit.number(p, 2)}`);
@@ -95,9 +95,9 @@ function render({ model, el }) {
         role: "img", "aria-label": `${label}: is ${kit.number(1 - plural, 2)}, are ${kit.number(plural, 2)}`,
         style: "position: relative; display: flex; height: 28px; border: 1px solid var(--xp-line); border-radius: 4px; overflow: hidden",
       },
-        part("is", 1 - plural, !state.plural, -0.7), part("are", plural, state.plural, 0.7),
+        part(1 - plural, -0.7), part(plural, 0.7),
         html("span", { style: "position: absolute; left: 50%; top: 0; bottom: 0; border-left: 2px dotted var(--xp-soft)" }),
-        words("is", 1 - plural, !state.plural, "left"), words("are", plural, state.plural, "right")));
+        says("is", 1 - plural, !state.plural, "left"), says("are", plural, state.plural, "right")));
   }
 
   function draw() {
