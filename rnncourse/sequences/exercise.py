@@ -125,18 +125,27 @@ def train_jordan(retarget, seed, T, openers, closers, H=16, B=32, steps=400):
 
 
 def draw_letters(rng):
-    """Length, openers and closers of a task: 2 to 4 letters, answered by classes in any order."""
+    """Length, openers and closers of a task: 2 to 4 letters, answered by classes in any order.
+
+    Two of the letters are the same modulo the number of classes: a code made of the letter alone,
+    which does not name the answer, fails.
+    """
     count = int(rng.integers(2, 5))
-    openers = 2 + rng.permutation(6)[:count]
-    closers = 1 + rng.permutation(6)[:count]
-    return int(rng.integers(5, 12)), openers.tolist(), closers.tolist()
+    first = int(rng.integers(2, 5))
+    twin = first + count + 1
+    others = [i for i in rng.permutation(np.arange(2, 11)).tolist() if i not in (first, twin)]
+    openers = rng.permutation([first, twin, *others[: count - 2]])
+    return int(rng.integers(5, 12)), openers.tolist(), (1 + rng.permutation(count)).tolist()
 
 
 def _judge_targets(answer, rng):
     for _ in range(2):
         T, openers, closers = draw_letters(rng)
         x, y = draw_brackets(rng, T, 20, openers, closers)
-        given = answer(x.copy(), y.copy())
+        given_x, given_y = x.copy(), y.copy()
+        given = answer(given_x, given_y)
+        if (given_x != x).any() or (given_y != y).any():
+            raise AssertionError("your function changes one of its arguments in place: work on a copy")
         if np.shape(given) != y.shape or np.asarray(given).dtype.kind not in "iu":
             raise AssertionError(f"return integers of the shape of y, {y.shape}, got {np.shape(given)}")
         if (np.asarray(given)[-1] != y[-1]).any():
