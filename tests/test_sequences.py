@@ -808,7 +808,7 @@ def made_up(choose):
 
 
 def next_verb(teacher, plural, others=0.0):
-    """Logits that give the plural verbs together `plural`, the singular ones the rest; `others` to other words."""
+    """Logits that give the plural verbs together `plural`, the singular ones the rest; `others` elsewhere."""
     words = agreement_task().words
     logits = np.full_like(teacher, others, dtype=float)
     for verbs, p in zip(VERBS, (1 - plural, plural), strict=True):
