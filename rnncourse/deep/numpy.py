@@ -343,10 +343,11 @@ def _states(names, state, params, B, H, dtype):
 def deep_forward(x, state, params, lengths=None, masks=None, nonlinearity="tanh"):
     """Run a stack over a batch of sequences.
 
-    Implements :eq:`deep-stack`, :eq:`deep-bidirectional` of book/deep. Sources: El Hihi and Bengio (1995) for
-    the stack, Schuster and Paliwal (1997) for the two directions, Zaremba et al. (2014) for dropout on
-    the way up only. The result is that of ``torch.nn`` with ``pack_padded_sequence`` before and
-    ``pad_packed_sequence`` after it. Padding is not read: it may hold anything, nan included.
+    Implements :eq:`deep-stack`, :eq:`deep-bidirectional` of book/deep. Sources: Graves (2013) for
+    the stack, whose layers all read the input, too, and whose output reads all layers; Schuster and Paliwal (1997) for
+    the two directions; Zaremba et al. (2014) for dropout on the way up only. The result is that of
+    ``torch.nn`` with ``pack_padded_sequence`` before and ``pad_packed_sequence`` after it. Padding is not
+    read: it may hold anything, nan included.
 
     Parameters
     ----------
