@@ -23,6 +23,7 @@ from rnncourse.deep.numpy import (
     to_state_dict,
 )
 from rnncourse.deep.torch import DeepRNN, VariationalDropout, run_packed
+from rnncourse.grading.check import check
 from rnncourse.rnn.numpy import RNNParams, rnn_forward
 from rnncourse.testing import check_gradient, check_parity
 
@@ -532,6 +533,27 @@ def test_the_worked_example():
     padded, _, _ = deep_forward(x, None, ((p, p),), None, None, "relu")
     assert padded[:2, 0].tolist() == [[2, 3.875], [4, 3.75]]
     assert rnn_forward(x[::-1], np.zeros((1, 1)), p, "relu")[1] == 3.875
+
+
+def test_wrong_answers_to_the_exercise_are_refused():
+    def only_next(network, T, D):
+        x = np.ones((T, 1, D))
+        changed = x.copy()
+        changed[1] += 1
+        return bool(np.abs(network(changed)[0] - network(x)[0]).max() > 1e-12)
+
+    with pytest.raises(AssertionError, match="of a stack whose last input alone is read ahead you say False"):
+        check("deep.q4", only_next, seed=0)
+    with pytest.raises(AssertionError, match="T = 2: of a stack that reads forwards you say True"):
+        check("deep.q4", lambda network, T, D: True, seed=0)
+    with pytest.raises(AssertionError, match="return True or False, got NoneType"):
+        check("deep.q4", lambda network, T, D: None, seed=0)
+    with pytest.raises(AssertionError, match="the fresh variance is wrong"):
+        check("deep.q5", lambda keep, T: (1.0, T * (1 - keep) / keep + 1e-3, 1.0, 1.0), seed=0)
+    with pytest.raises(AssertionError, match="the fixed variance is wrong"):
+        check("deep.q5", lambda keep, T: (1.0, keep**-T - 1, 1.0, 1.0), seed=0)
+    with pytest.raises(AssertionError, match="return the tuple"):
+        check("deep.q5", lambda keep, T: 1.0, seed=0)
 
 
 def twin_agrees_with_the_reference(device, dtype, tolerance):

@@ -88,8 +88,8 @@ def _judge_reads_ahead(answer, rng):
                 raise AssertionError(f"return True or False, got {type(said).__name__}")
             if said != truth:
                 raise AssertionError(
-                    f"T = {T}: of {name} you say {bool(said)}. What changes in the outputs before step t when "
-                    "input t changes, and how small may the change be?"
+                    f"T = {T}: of {name} you say {bool(said)}. What changes in the outputs before step t "
+                    "when input t changes, and how small may the change be?"
                 )
 
 

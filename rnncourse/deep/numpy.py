@@ -12,12 +12,12 @@ from rnncourse.lstm.numpy import LSTMCache, LSTMParams, lstm_backward, lstm_forw
 from rnncourse.optim._tree import tree_map
 from rnncourse.rnn.numpy import RNNCache, RNNParams, rnn_forward, rnn_init
 
-CELLS = {"rnn": (RNNParams, rnn_init), "gru": (GRUParams, gru_init), "lstm": (LSTMParams, lstm_init)}
-"""The parameters' type and the drawing of one layer, by the cell's name."""
-BLOCKS = {RNNParams: 1, GRUParams: 3, LSTMParams: 4}
-"""How many blocks of H rows a cell's matrices have."""
+# By the name of the cell: the type of its parameters, and what draws one layer.
+_CELLS = {"rnn": (RNNParams, rnn_init), "gru": (GRUParams, gru_init), "lstm": (LSTMParams, lstm_init)}
+# How many blocks of H rows the matrices of a cell have.
+_BLOCKS = {RNNParams: 1, GRUParams: 3, LSTMParams: 4}
 
-NONLINEARITIES = {RNNParams: ["tanh", "relu"], GRUParams: ["tanh"], LSTMParams: ["tanh"]}
+_NONLINEARITIES = {RNNParams: ["tanh", "relu"], GRUParams: ["tanh"], LSTMParams: ["tanh"]}
 
 
 class Segment(NamedTuple):
@@ -68,11 +68,11 @@ def deep_init(rng, cell, D, H, layers, bidirectional=False, dtype=np.float64):
     ValueError
         If a size is not positive or the cell unknown.
     """
-    check_choice("cell", cell, list(CELLS))
+    check_choice("cell", cell, list(_CELLS))
     for name, value in {"D": D, "H": H, "layers": layers}.items():
         check_positive(name, value)
     directions = 1 + bool(bidirectional)
-    _, init = CELLS[cell]
+    _, init = _CELLS[cell]
     sizes = [D] + [directions * H] * (layers - 1)
     return tuple(tuple(init(rng, F, H, dtype=dtype) for _ in range(directions)) for F in sizes)
 
@@ -90,8 +90,8 @@ def parameter_count(cell, D, H, layers, bidirectional=False):
     -------
     int
     """
-    check_choice("cell", cell, list(CELLS))
-    blocks = BLOCKS[CELLS[cell][0]]
+    check_choice("cell", cell, list(_CELLS))
+    blocks = _BLOCKS[_CELLS[cell][0]]
     directions = 1 + bool(bidirectional)
     first = blocks * H * (D + H + 2)
     other = blocks * H * (directions * H + H + 2)
@@ -142,7 +142,7 @@ def from_state_dict(named):
         raise ValueError(f"the state_dict must hold weight_hh_l0, got {', '.join(named) or 'nothing'}")
     check_shape("weight_hh_l0", named["weight_hh_l0"], rows=None, H=None)
     rows, H = named["weight_hh_l0"].shape
-    kinds = {blocks * H: kind for kind, blocks in BLOCKS.items()}
+    kinds = {blocks * H: kind for kind, blocks in _BLOCKS.items()}
     if rows not in kinds:
         raise ValueError(f"weight_hh_l0 must have H, 3H or 4H rows, H = {H}, got {rows}")
     kind = kinds[rows]
@@ -165,7 +165,7 @@ def _check_params(params):
     """Sizes of a stack: directions, D, H."""
     kinds = {type(p) for layer in params for p in layer}
     directions = {len(layer) for layer in params}
-    if len(kinds) != 1 or not kinds <= BLOCKS.keys() or len(directions) != 1 or not directions <= {1, 2}:
+    if len(kinds) != 1 or not kinds <= _BLOCKS.keys() or len(directions) != 1 or not directions <= {1, 2}:
         raise ValueError(
             "params must hold one kind of cell, and one or two directions, the same in each layer"
         )
@@ -174,7 +174,7 @@ def _check_params(params):
     check_shape("weight_ih_l0", first.weight_ih, rows=None, D=None)
     check_shape("weight_hh_l0", first.weight_hh, rows=None, H=None)
     D, H = first.weight_ih.shape[1], first.weight_hh.shape[1]
-    rows = {f"{BLOCKS[kind]}H".removeprefix("1"): BLOCKS[kind] * H}
+    rows = {f"{_BLOCKS[kind]}H".removeprefix("1"): _BLOCKS[kind] * H}
     for k, layer in enumerate(params):
         inputs = {"D": D} if k == 0 else {f"{directions}H".removeprefix("1"): directions * H}
         for d, p in enumerate(layer):
@@ -344,9 +344,9 @@ def deep_forward(x, state, params, lengths=None, masks=None, nonlinearity="tanh"
     """Run a stack over a batch of sequences.
 
     Implements :eq:`deep-stack`, :eq:`deep-bidirectional` of book/deep. Sources: Graves (2013) for
-    the stack, whose layers all read the input, too, and whose output reads all layers; Schuster and Paliwal (1997) for
-    the two directions; Zaremba et al. (2014) for dropout on the way up only. The result is that of
-    ``torch.nn`` with ``pack_padded_sequence`` before and ``pad_packed_sequence`` after it. Padding is not
+    the stack, whose layers all read the input, too, and whose output reads all layers; Schuster and Paliwal
+    (1997) for the two directions; Zaremba et al. (2014) for dropout on the way up only. The result is that
+    of ``torch.nn`` with ``pack_padded_sequence`` before and ``pad_packed_sequence`` after it. Padding is not
     read: it may hold anything, nan included.
 
     Parameters
@@ -387,7 +387,7 @@ def deep_forward(x, state, params, lengths=None, masks=None, nonlinearity="tanh"
     check_positive("B", B)
     lengths = np.full(B, T) if lengths is None else np.asarray(lengths)
     check_lengths(lengths, T, B)
-    check_choice("nonlinearity", nonlinearity, NONLINEARITIES[type(params[0][0])])
+    check_choice("nonlinearity", nonlinearity, _NONLINEARITIES[type(params[0][0])])
     h = np.where((np.arange(T)[:, None] < lengths)[..., None], x, x.dtype.type(0))
     states = _states(("h_0", "c_0"), state, params, B, H, x.dtype)
     check_floats(x=h, **states, **to_state_dict(params))
