@@ -63,7 +63,7 @@ function render({ model, el }) {
   };
   controls.append(...Object.values(settings).map((control) => control.node));
 
-  const LEFT = 66, ROW = 52, W = 46, HIGH = 28;
+  const LEFT = 52, RIGHT = 6, ROW = 52, HIGH = 28;
 
   function move(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -83,10 +83,13 @@ function render({ model, el }) {
     const { alive } = result;
     const read = packed ? n : n + pads;
     const total = n + pads;
-    const column = Math.max(W + 16, Math.min(84, Math.floor(((box.clientWidth || 640) - LEFT - 8) / total)));
+    const room = (box.clientWidth || 640) - LEFT - RIGHT;
+    const column = Math.max(38, Math.min(84, Math.floor(room / total)));
+    const W = Math.min(46, column - 14);  // of a node; the rest is for the arrows
+    const small = column < 50 ? 11 : 13;
     const x = (t) => LEFT + t * column + column / 2;
     const y = (k) => 34 + (layers + 1 - k) * ROW;  // row 0: inputs, layers, then outputs
-    const width = LEFT + total * column + 8;
+    const width = LEFT + total * column + RIGHT;
     const lit = (on, padding) => (on
       ? { colour: padding ? "var(--xp-warm)" : "var(--xp-good)", width: 3 } : { colour: "var(--xp-line)", width: 1.2 });
     const parts = [];
@@ -112,7 +115,7 @@ function render({ model, el }) {
         fill: "var(--xp-paper)", "stroke-dasharray": padding ? "4 3" : undefined,
         stroke: on ? (padding ? "var(--xp-warm)" : "var(--xp-good)") : "var(--xp-line)", "stroke-width": on ? 3 : 1.2,
       }),
-      svg("text", { x: x(t), y: y(k) + 5, "text-anchor": "middle", style: "font-size: 13px" }, text));
+      svg("text", { x: x(t), y: y(k) + 5, "text-anchor": "middle", style: `font-size: ${small}px` }, text));
     for (let t = 0; t < total; t++) {
       const padding = t >= n;
       node(t, 0, alive[0][t], padding ? "pad" : `${t + 1}`, padding);
@@ -152,7 +155,7 @@ function render({ model, el }) {
     kit.swap(box, svg("svg", {
       width, height, viewBox: `0 0 ${width} ${height}`, style: "max-width: none", role: "group",
       "aria-label": "The network: choose an output with the arrow keys",
-    }, parts), matrix(result));
+    }, parts), matrix(result, column));
 
     const reached = counts.map((count, s) => [count, s]).filter(([count, s]) => count && s < n).map(([, s]) => s + 1);
     const range = reached.length === 1 ? `input ${reached[0]} alone` : `inputs ${reached[0]} to ${reached.at(-1)}`;
@@ -168,18 +171,18 @@ function render({ model, el }) {
   }
 
   /* All outputs at once: rows are outputs, columns inputs. */
-  function matrix({ paths }) {
+  function matrix({ paths }, column) {
     const { n, pads, output } = input;
-    const centre = "text-align: center; font-size: 13px";
+    const centre = "text-align: center; align-self: center; font-size: 13px";
     const cell = (role, text, style = "") => html("div", { role, style: `${centre}; ${style}` }, text);
     const names = [...Array(n + pads).keys()].map((s) => (s < n ? `${s + 1}` : "pad"));
     return html("div", {
       role: "grid", "aria-label": "Paths from each input (column) to each output (row)",
-      style: `grid-template-columns: ${LEFT}px repeat(${n + pads}, minmax(34px, 60px)); margin-top: 10px`,
+      style: `grid-template-columns: ${LEFT - 2}px repeat(${n + pads}, ${column - 2}px); margin-top: 10px`,
     },
-      html("div", { role: "row" }, cell("columnheader", "reach"), names.map((name) => cell("columnheader", name))),
+      html("div", { role: "row" }, cell("columnheader", "output"), names.map((name) => cell("columnheader", name))),
       paths.map((row, t) => html("div", { role: "row" },
-        cell("rowheader", `output ${t + 1}`, t === output ? "font-weight: 700" : ""),
+        cell("rowheader", `${t + 1}`, t === output ? "font-weight: 700" : ""),
         row.map((count, s) => cell("gridcell", `${count}`,
           `padding: 3px 0; border-radius: 3px; border: 1px ${s < n ? "solid" : "dashed"} var(--xp-line); ` +
           `background: ${count ? kit.signed(s < n ? -0.7 : 0.9) : "none"}; ${t === output ? "font-weight: 700" : ""}`)))));
