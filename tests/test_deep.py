@@ -475,6 +475,7 @@ def test_messages():
             lambda: reverse_sequences(x, LENGTHS + 4),
             "lengths must lie in 1 .. T = 6, got 5 .. 10",
         ),
+        (lambda: reverse_sequences(LENGTHS, LENGTHS), "x must have shape (T, B, ...), got (4,)"),
         (lambda: dropout_mask(np.random.default_rng(0), 3, 0), "keep must lie in (0, 1], got 0"),
         (lambda: drop_recurrent(params, [[np.ones(H)]]), "masks must hold 2 layers of 2 masks"),
         (

@@ -278,7 +278,10 @@ def reverse_sequences(x, lengths):
     ValueError
         If the lengths do not fit.
     """
+    if x.ndim < 2:
+        raise ValueError(f"x must have shape (T, B, ...), got {x.shape}")
     T, B = x.shape[:2]
+    lengths = np.asarray(lengths)
     check_lengths(lengths, T, B)
     t = np.arange(T)[:, None]
     order = np.where(t < lengths, lengths - 1 - t, t)
