@@ -59,6 +59,20 @@ def example_networks(rng, D, H=4):
     def one_ahead(x):
         return forward(np.concatenate([x[1:], 0 * x[:1]]))
 
+    def ahead_at(step):
+        def network(x):
+            y = forward(x)
+            y[step] += x[step + 1, :, :1]
+            return y
+
+        return network
+
+    def two_ahead(x):
+        return forward(x) + np.concatenate([x[2:], 0 * x[:2]])[..., :1]
+
+    def last_feature_ahead(x):
+        return forward(x) + np.concatenate([x[1:], 0 * x[:1]])[..., -1:]
+
     def faint(x):
         return forward(x) + 1e-6 * forward(x[::-1])[::-1]
 
@@ -68,10 +82,10 @@ def example_networks(rng, D, H=4):
         "a stack that reads one step ahead": (one_ahead, True),
         "a stack whose inputs are centred over all steps": (lambda x: forward(x - x.mean(0)), True),
         "a stack with a faint second direction": (faint, True),
-        "a stack whose last input alone is read ahead": (
-            lambda x: forward(x) + (np.arange(len(x)) == len(x) - 2)[:, None, None] * x[-1:, :, :1],
-            True,
-        ),
+        "a stack whose first output alone reads ahead": (ahead_at(0), True),
+        "a stack whose last output but one alone reads ahead": (ahead_at(-2), True),
+        "a stack that reads two steps ahead and not one": (two_ahead, True),
+        "a stack that reads one feature ahead": (last_feature_ahead, True),
         "a stack of its input and the input before": (
             lambda x: forward(x + np.concatenate([0 * x[:1], x[:-1]])),
             False,
@@ -80,8 +94,8 @@ def example_networks(rng, D, H=4):
 
 
 def _judge_reads_ahead(answer, rng):
-    for T in (2, 5, 8):
-        D = int(rng.integers(1, 4))
+    for T in (3, 5, 8):
+        D = int(rng.integers(2, 4))
         for name, (network, truth) in example_networks(rng, D).items():
             said = answer(network, T, D)
             if not isinstance(said, bool | np.bool_):

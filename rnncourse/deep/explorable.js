@@ -137,7 +137,7 @@ function render({ model, el }) {
         },
           svg("rect", {
             x: x(t) - W / 2, y: y(layers + 1) - HIGH / 2, width: W, height: HIGH, rx: 6,
-            fill: here ? kit.signed(1) : "var(--xp-panel)",
+            fill: "var(--xp-panel)",
             stroke: here ? "var(--xp-good)" : "var(--xp-soft)", "stroke-width": here ? 3 : 1.2,
           }),
           svg("text", { x: x(t), y: y(layers + 1) + 5, "text-anchor": "middle", style: "font-size: 14px; font-weight: 600" },
@@ -161,9 +161,9 @@ function render({ model, el }) {
     const range = reached.length === 1 ? `input ${reached[0]} alone` : `inputs ${reached[0]} to ${reached.at(-1)}`;
     const next = output + 1 < n
       ? ` A language model at this output is asked for input ${output + 2}: ${result.answer ? "it sees the answer." : "it does not see it."}`
-      : "";
+      : " It is the last: no input follows.";
     const padded = result.padding
-      ? ` ${result.padding} of the lit inputs ${result.padding === 1 ? "is" : "are"} padding: the output depends on how long the others in the batch are.`
+      ? ` ${result.padding === 1 ? "One step" : `${result.padding} steps`} of padding reach it too: the output depends on how long the others in the batch are.`
       : "";
     say.textContent = `Output ${output + 1} is reached by ${range}.${padded}${next}`;
     note.replaceChildren("Click an output, or move with the arrow keys. Green: what can reach it. ",
