@@ -543,7 +543,7 @@ def test_wrong_answers_to_the_exercise_are_refused():
         changed[1] += 1
         return bool(np.abs(network(changed)[0] - network(x)[0]).max() > 1e-12)
 
-    with pytest.raises(AssertionError, match="of a stack whose last input alone is read ahead you say False"):
+    with pytest.raises(AssertionError, match="of a stack whose last output but one alone reads ahead you say False"):
         check("deep.q4", only_next, seed=0)
     with pytest.raises(AssertionError, match="T = 2: of a stack that reads forwards you say True"):
         check("deep.q4", lambda network, T, D: True, seed=0)
