@@ -4,10 +4,113 @@ import math
 
 import numpy as np
 
+from rnncourse.bptt.numpy import rnn_backward
 from rnncourse.deep.mutants import BACKWARD, FORWARD, REVERSE
 from rnncourse.deep.numpy import deep_backward, deep_forward, deep_init, reverse_sequences
 from rnncourse.grading.check import Parity, Property, draw_sizes
-from rnncourse.rnn.numpy import rnn_init
+from rnncourse.grading.mutant import Mutant
+from rnncourse.rnn.numpy import rnn_forward, rnn_init
+
+
+def run_over_padding(x, lengths, forward, backward):
+    """One bidirectional layer that runs on over the padding: what question 2 asks for."""
+    h_0, last = np.zeros((x.shape[1], len(forward.bias_hh))), (lengths - 1, np.arange(len(lengths)))
+    real = (np.arange(len(x))[:, None] < lengths)[..., None]
+    right, _, _ = rnn_forward(x, h_0, forward)
+    left, _, _ = rnn_forward(reverse_sequences(x, lengths), h_0, backward)
+    final = np.stack([right[last], left[last]])
+    output = np.concatenate([right, reverse_sequences(left, lengths)], axis=-1)
+    return np.where(real, output, 0), final
+
+
+def run_over_padding_backward(doutput, dfinal, x, lengths, forward, backward):
+    """Its backward pass: what question 3 asks for."""
+    h_0, last = np.zeros((x.shape[1], len(forward.bias_hh))), (lengths - 1, np.arange(len(lengths)))
+    real = (np.arange(len(x))[:, None] < lengths)[..., None]
+    right, left = np.split(np.where(real, doutput, 0), 2, axis=-1)
+    left = reverse_sequences(left, lengths)
+    right[last] += dfinal[0]
+    left[last] += dfinal[1]
+    _, _, cache = rnn_forward(x, h_0, forward)
+    dx, _, dforward = rnn_backward(right, 0 * h_0, cache)
+    _, _, cache = rnn_forward(reverse_sequences(x, lengths), h_0, backward)
+    dx_left, _, dbackward = rnn_backward(left, 0 * h_0, cache)
+    return dx + reverse_sequences(dx_left, lengths), dforward, dbackward
+
+
+LAYER = (
+    Mutant(
+        "final states at step T",
+        run_over_padding,
+        "np.stack([right[last], left[last]])",
+        "np.stack([right[-1], left[-1]])",
+        agrees="equal lengths",
+        hint="Your final states are those after step T: a shorter sequence has read padding by then. Take "
+        "each sequence's state after its own n steps.",
+        label="deep-bidirectional",
+    ),
+    Mutant(
+        "backward final state from the last row",
+        run_over_padding,
+        "np.stack([right[last], left[last]])",
+        "np.stack([right[last], reverse_sequences(left, lengths)[last]])",
+        agrees="one step",
+        hint="Your final state of the backward direction stands beside the forward one, at the last real "
+        "step: there it has read one input only. It ends at the first step.",
+        label="deep-bidirectional",
+    ),
+    Mutant(
+        "padding not zeroed",
+        run_over_padding,
+        "np.where(real, output, 0)",
+        "output",
+        agrees="equal lengths",
+        hint="Your outputs at padding are not zero: the states run on over it. Put zeros there.",
+        label="deep-bidirectional",
+    ),
+)
+LAYER_BACKWARD = (
+    Mutant(
+        "gradient of the final states at step T",
+        run_over_padding_backward,
+        "right[last] += dfinal[0]\n    left[last] += dfinal[1]",
+        "right[-1] += dfinal[0]\n    left[-1] += dfinal[1]",
+        agrees="equal lengths",
+        hint="Your gradient of the final states enters at step T (as dh_T does): a shorter sequence ends "
+        "earlier. Where is its final state an output?",
+        label="deep-backward",
+    ),
+    Mutant(
+        "gradient of the final states ignored",
+        run_over_padding_backward,
+        "right[last] += dfinal[0]\n    left[last] += dfinal[1]",
+        "dfinal = None",
+        agrees="no final cotangent",
+        hint="Your gradients leave out that of the final states: it is added to the outputs' where each "
+        "direction ends.",
+        label="deep-backward",
+    ),
+    Mutant(
+        "gradient of the backward final state at the wrong end",
+        run_over_padding_backward,
+        "left[last] += dfinal[1]",
+        "left[0] += dfinal[1]",
+        agrees="one step",
+        hint="Your gradient of the backward final state enters at the last real step: that direction starts "
+        "there. It ends at the first.",
+        label="deep-backward",
+    ),
+    Mutant(
+        "padding's cotangent counted",
+        run_over_padding_backward,
+        "np.where(real, doutput, 0)",
+        "doutput.copy()",
+        agrees="equal lengths",
+        hint="Your gradients count what `doutput` holds at padding: the outputs there are constant zeros, so "
+        "nothing goes back through them.",
+        label="deep-backward",
+    ),
+)
 
 
 def _draw_lengths(rng, T, B):
@@ -28,6 +131,8 @@ def _draw_layer(rng):
 
 
 def _call_layer(function, x, lengths, forward, backward):
+    if function.__name__ == run_over_padding.__name__:  # mistakes of its own; the others are the package's
+        return function(x, lengths, forward, backward)
     return function(x, None, ((forward, backward),), lengths)[:2]
 
 
@@ -39,6 +144,8 @@ def _draw_layer_backward(rng):
 
 
 def _call_layer_backward(function, doutput, dfinal, x, lengths, forward, backward):
+    if function.__name__ == run_over_padding_backward.__name__:
+        return function(doutput, dfinal, x, lengths, forward, backward)
     _, _, cache = deep_forward(x, None, ((forward, backward),), lengths)
     dx, _, dparams = function(doutput, dfinal, cache)
     return dx, *dparams[0]
@@ -144,14 +251,14 @@ QUESTIONS = {
         deep_forward,
         _draw_layer,
         ("output", "final"),
-        _without(FORWARD, "states ordered by direction first", "dropout missing"),
+        LAYER + _without(FORWARD, "states ordered by direction first", "dropout missing"),
         _call_layer,
     ),
     "q3": Parity(
         deep_backward,
         _draw_layer_backward,
         ("dx", "dforward", "dbackward"),
-        _without(BACKWARD, "dropout missing on the way back"),
+        LAYER_BACKWARD + _without(BACKWARD, "dropout missing on the way back"),
         _call_layer_backward,
     ),
     "q4": Property(_judge_reads_ahead),

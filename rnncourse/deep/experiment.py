@@ -75,10 +75,13 @@ def width(cell, D, V, layers, bidirectional, budget):
         H, count = H + 1, more
 
 
-def network(rng, cell, D, V, layers, bidirectional, budget):
-    """Draw a stack and its output layer with at most `budget` parameters."""
+def network(rng, cell, D, V, layers, bidirectional, budget, forget_bias=0.0):
+    """Draw a stack and its output layer with at most `budget` parameters; the bias is that of LSTM cells."""
     H, _ = width(cell, D, V, layers, bidirectional, budget)
     stack = deep_init(rng, cell, D, H, layers, bidirectional)
+    if forget_bias:
+        for p in (p for layer in stack for p in layer):
+            p.bias_ih[H : 2 * H] += forget_bias
     return stack, output_init(rng, (1 + bidirectional) * H, V)
 
 
@@ -116,8 +119,17 @@ def best_from_the_left(T):
     return float(np.maximum(again, 1 - again).mean())
 
 
-def learn_again(seed, bidirectional, steps=AGAIN["steps"]):
-    """Train a one-layer GRU to say whether each symbol comes again, on sequences of one length, unpadded.
+def learn_again(seed, bidirectional, steps=AGAIN["steps"], padded=False):
+    """Train a one-layer GRU to say whether each symbol comes again, on sequences of one length.
+
+    Parameters
+    ----------
+    seed : int
+    bidirectional : bool
+    steps : int
+    padded : bool
+        Whether each batch has padding, as many steps as drawn from 0 to the most that is tested, of which
+        the network is not told. The loss leaves it out.
 
     Returns
     -------
@@ -126,8 +138,13 @@ def learn_again(seed, bidirectional, steps=AGAIN["steps"]):
     """
     rng = np.random.default_rng(seed)
     params = network(rng, "gru", SYMBOLS, 2, 1, bidirectional, AGAIN["budget"])
-    batches = (will_come_again(rng, AGAIN["T"], AGAIN["B"]) for _ in range(steps))
-    trained = train(tagging_loss, params, batches, Adam(AGAIN["lr"]), progress=False)
+
+    def batches():
+        while True:
+            pads = int(rng.integers(0, AGAIN["pads"][-1] + 1)) if padded else 0
+            yield will_come_again(rng, AGAIN["T"], AGAIN["B"], pads)._replace(packed=not padded)
+
+    trained = train(tagging_loss, params, batches(), Adam(AGAIN["lr"]), steps=steps, progress=False)
     return trained.params
 
 
@@ -142,30 +159,36 @@ def record_again():
     runs = []
     for seed in tqdm(range(AGAIN["seeds"]), "again"):
         one, both = (learn_again(seed, bidirectional) for bidirectional in (False, True))
+        careless = learn_again(seed, True, padded=True)
         runs.append(
             {
                 "seed": seed,
                 "one": round(accuracy_with_pads(one, 0, True), 4),
                 "packed": [round(accuracy_with_pads(both, n, True), 4) for n in AGAIN["pads"]],
                 "padded": [round(accuracy_with_pads(both, n, False), 4) for n in AGAIN["pads"]],
+                "careless": [round(accuracy_with_pads(careless, n, False), 4) for n in AGAIN["pads"]],
             }
         )
-    return {"settings": AGAIN, "runs": runs}
+    widths = [width("gru", SYMBOLS, 2, 1, both, AGAIN["budget"]) for both in (False, True)]
+    return {"settings": AGAIN, "widths": widths, "runs": runs}
 
 
 DEPTH = {
     "T": 40,
     "B": 16,
     "budget": 20_000,
-    "lr": 0.02,
+    "forget_bias": 1.0,
     "clip": 1.0,
     "steps": 700,
     "every": 100,
     "seeds": 8,
     "layers": [1, 2, 3],
+    "rates": [0.01, 0.02, 0.04, 0.08],
+    "rate_seeds": [100, 101, 102],
+    "rate_steps": 300,
 }
 DROPOUT = {"characters": 4000, "layers": 2, "budget": 40_000, "keep": 0.5, "steps": 500, "seeds": 8}
-DROPOUT |= {name: DEPTH[name] for name in ("T", "B", "lr", "clip", "every")}
+DROPOUT |= {"lr": 0.02} | {name: DEPTH[name] for name in ("T", "B", "clip", "every")}
 
 
 class Text(NamedTuple):
@@ -198,7 +221,7 @@ def held_out_loss(params, text, T):
     return float(cross_entropy_forward(logits_of(params, batch)[0], batch.y)[0])
 
 
-def learn_tales(rng, params, text, steps, mask_shape=None):
+def learn_tales(rng, params, text, steps, lr, mask_shape=None):
     """Train a stack on random pieces of the tales, each read from a zero state.
 
     Parameters
@@ -208,6 +231,7 @@ def learn_tales(rng, params, text, steps, mask_shape=None):
         Stack and output layer.
     text : Text
     steps : int
+    lr : float
     mask_shape : tuple of int, optional
         Of a dropout mask between two layers.
 
@@ -228,7 +252,7 @@ def learn_tales(rng, params, text, steps, mask_shape=None):
         tagging_loss,
         params,
         batches(),
-        Adam(DEPTH["lr"]),
+        Adam(lr),
         clip=DEPTH["clip"],
         evaluate=lambda params: held_out_loss(params, text, T),
         every=DEPTH["every"],
@@ -237,22 +261,32 @@ def learn_tales(rng, params, text, steps, mask_shape=None):
     return trained.history.evaluation.tolist()
 
 
-def learn_depth(seed, layers, text, steps=DEPTH["steps"]):
+def learn_depth(seed, layers, text, lr, steps=DEPTH["steps"]):
     """Held-out losses of a stack of LSTM layers with the record's number of parameters."""
     rng = np.random.default_rng(seed)
-    params = network(rng, "lstm", text.V, text.V, layers, False, DEPTH["budget"])
-    return learn_tales(rng, params, text, steps)
+    sizes = text.V, text.V, layers, False, DEPTH["budget"]
+    params = network(rng, "lstm", *sizes, DEPTH["forget_bias"])
+    return learn_tales(rng, params, text, steps, lr)
 
 
 def record_depth():
-    """One, two and three layers with as many parameters: ``book/results/deep-depth.json``."""
-    text = tales()
-    widths = [width("lstm", text.V, text.V, layers, False, DEPTH["budget"]) for layers in DEPTH["layers"]]
-    losses = [
-        [np.round(learn_depth(seed, layers, text), 4).tolist() for seed in range(DEPTH["seeds"])]
-        for layers in tqdm(DEPTH["layers"], "depth")
-    ]
-    return {"settings": DEPTH, "widths": widths, "losses": losses}
+    """One, two and three layers with as many parameters: ``book/results/deep-depth.json``.
+
+    Each depth has the learning rate that is best for it in short trials with other seeds.
+    """
+    text, record = tales(), {"settings": DEPTH, "widths": [], "trials": [], "rates": [], "losses": []}
+    for layers in tqdm(DEPTH["layers"], "depth"):
+        trials = [
+            [round(learn_depth(s, layers, text, lr, DEPTH["rate_steps"])[-1], 4) for s in DEPTH["rate_seeds"]]
+            for lr in DEPTH["rates"]
+        ]
+        lr = DEPTH["rates"][int(np.mean(trials, axis=1).argmin())]
+        losses = [np.round(learn_depth(s, layers, text, lr), 4).tolist() for s in range(DEPTH["seeds"])]
+        record["widths"].append(width("lstm", text.V, text.V, layers, False, DEPTH["budget"]))
+        record["trials"].append(trials)
+        record["rates"].append(lr)
+        record["losses"].append(losses)
+    return record
 
 
 def learn_with_dropout(seed, kind, text, steps=DROPOUT["steps"]):
@@ -275,7 +309,8 @@ def learn_with_dropout(seed, kind, text, steps=DROPOUT["steps"]):
     params = network(rng, "lstm", text.V, text.V, DROPOUT["layers"], False, DROPOUT["budget"])
     H = params[0][0][0].weight_hh.shape[1]
     steps_of_mask = {"none": None, "each step": DROPOUT["T"], "all steps": 1}[kind]
-    return learn_tales(rng, params, small, steps, steps_of_mask and (steps_of_mask, DROPOUT["B"], H))
+    mask_shape = steps_of_mask and (steps_of_mask, DROPOUT["B"], H)
+    return learn_tales(rng, params, small, steps, DROPOUT["lr"], mask_shape)
 
 
 def record_dropout():

@@ -5,7 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_choice, check_floats, check_lengths, check_positive, check_shape
+from rnncourse._checks import (
+    check_choice,
+    check_floats,
+    check_lengths,
+    check_positive,
+    check_sequence,
+    check_shape,
+)
 from rnncourse.bptt.numpy import rnn_backward
 from rnncourse.gru.numpy import GRUParams, gru_backward, gru_forward, gru_init
 from rnncourse.lstm.numpy import LSTMCache, LSTMParams, lstm_backward, lstm_forward, lstm_init
@@ -39,8 +46,8 @@ class DeepCache(NamedTuple):
     params: tuple
     lengths: np.ndarray
     """(B,), the number of real steps of each sequence."""
-    masks: tuple | None
-    """Dropout between the layers."""
+    masks: tuple
+    """Dropout between the layers: an array each, or the number 1 where there is none."""
     runs: tuple
     """By layer and direction, the list of segments."""
 
@@ -69,12 +76,27 @@ def deep_init(rng, cell, D, H, layers, bidirectional=False, dtype=np.float64):
         If a size is not positive or the cell unknown.
     """
     check_choice("cell", cell, list(_CELLS))
-    for name, value in {"D": D, "H": H, "layers": layers}.items():
-        check_positive(name, value)
+    check_sizes(D=D, H=H, layers=layers)
     directions = 1 + bool(bidirectional)
     _, init = _CELLS[cell]
     sizes = [D] + [directions * H] * (layers - 1)
     return tuple(tuple(init(rng, F, H, dtype=dtype) for _ in range(directions)) for F in sizes)
+
+
+def check_sizes(**sizes):
+    """Raise unless every size, given by name, is an integer of at least 1; 2.0 is none."""
+    for name, value in sizes.items():
+        if not isinstance(value, int | np.integer):
+            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+        check_positive(name, value)
+
+
+def check_names(given, wanted):
+    """Raise unless a state_dict has the names that are wanted."""
+    if set(given) != set(wanted):
+        missing = ", ".join(name for name in wanted if name not in given) or "nothing"
+        unknown = ", ".join(name for name in given if name not in wanted) or "nothing"
+        raise ValueError(f"the state_dict does not fit: missing {missing}; unknown {unknown}")
 
 
 def parameter_count(cell, D, H, layers, bidirectional=False):
@@ -89,8 +111,14 @@ def parameter_count(cell, D, H, layers, bidirectional=False):
     Returns
     -------
     int
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive or the cell unknown.
     """
     check_choice("cell", cell, list(_CELLS))
+    check_sizes(D=D, H=H, layers=layers)
     blocks = _BLOCKS[_CELLS[cell][0]]
     directions = 1 + bool(bidirectional)
     first = blocks * H * (D + H + 2)
@@ -135,9 +163,10 @@ def from_state_dict(named):
     Raises
     ------
     ValueError
-        If a name is missing or unknown, or a shape does not fit.
+        If a name is missing or unknown, a shape does not fit, or the numbers are not finite floats of one
+        dtype that NumPy has.
     """
-    named = {name: np.asarray(array).copy() for name, array in named.items()}
+    named = {name: _as_array(name, array) for name, array in named.items()}
     if "weight_hh_l0" not in named:
         raise ValueError(f"the state_dict must hold weight_hh_l0, got {', '.join(named) or 'nothing'}")
     check_shape("weight_hh_l0", named["weight_hh_l0"], rows=None, H=None)
@@ -149,16 +178,21 @@ def from_state_dict(named):
     layers = 1 + max(int(n) for name in named for n in re.findall(r"_l(\d+)", name))
     suffixes = [""] + ["_reverse"] * any(name.endswith("_reverse") for name in named)
     wanted = [f"{name}_l{k}{end}" for k in range(layers) for end in suffixes for name in kind._fields]
-    if set(named) != set(wanted):
-        missing = ", ".join(name for name in wanted if name not in named) or "nothing"
-        unknown = ", ".join(name for name in named if name not in wanted) or "nothing"
-        raise ValueError(f"the state_dict does not fit: missing {missing}; unknown {unknown}")
+    check_names(named, wanted)
+    check_floats(**{name: named[name] for name in wanted})
     params = tuple(
         tuple(kind(*(named[f"{name}_l{k}{end}"] for name in kind._fields)) for end in suffixes)
         for k in range(layers)
     )
     _check_params(params)
     return params
+
+
+def _as_array(name, tensor):
+    try:
+        return np.asarray(tensor).copy()
+    except TypeError as error:  # a tensor on the GPU, or of bfloat16
+        raise ValueError(f"{name} must fit into a NumPy array: {error}") from None
 
 
 def _check_params(params):
@@ -266,7 +300,7 @@ def reverse_sequences(x, lengths):
     Parameters
     ----------
     x : (T, B, ...) array
-    lengths : (B,) array of int
+    lengths : (B,) array or list of int
 
     Returns
     -------
@@ -276,10 +310,10 @@ def reverse_sequences(x, lengths):
     Raises
     ------
     ValueError
-        If the lengths do not fit.
+        If the lengths do not fit, or there is no step or no sequence.
     """
-    if x.ndim < 2:
-        raise ValueError(f"x must have shape (T, B, ...), got {x.shape}")
+    if x.ndim < 2 or 0 in x.shape[:2]:
+        raise ValueError(f"x must have shape (T, B, ...) with T and B at least 1, got {x.shape}")
     T, B = x.shape[:2]
     lengths = np.asarray(lengths)
     check_lengths(lengths, T, B)
@@ -361,7 +395,7 @@ def deep_forward(x, state, params, lengths=None, masks=None, nonlinearity="tanh"
         order: layer 0 forwards, layer 0 backwards, layer 1 forwards, ...; None is zero.
     params : tuple
         As from :func:`deep_init`.
-    lengths : (B,) array of int, optional
+    lengths : (B,) array or list of int, optional
         Real steps of each sequence, 1 .. T; all T if not given.
     masks : sequence of arrays, optional
         What multiplies the output of each layer but the last before the next one reads it:
@@ -384,10 +418,8 @@ def deep_forward(x, state, params, lengths=None, masks=None, nonlinearity="tanh"
         If a shape, dtype or length does not fit, or a number outside the padding is not finite.
     """
     directions, D, H = _check_params(params)
-    check_shape("x", x, T=None, B=None, D=D)
+    check_sequence("x", x, T=None, B=None, D=D)
     T, B, _ = x.shape
-    check_positive("T", T)
-    check_positive("B", B)
     lengths = np.full(B, T) if lengths is None else np.asarray(lengths)
     check_lengths(lengths, T, B)
     check_choice("nonlinearity", nonlinearity, _NONLINEARITIES[type(params[0][0])])
@@ -504,8 +536,7 @@ def count_paths(T, layers, direction):
     ValueError
         If a size is not positive or the direction unknown.
     """
-    check_positive("T", T)
-    check_positive("layers", layers)
+    check_sizes(T=T, layers=layers)
     check_choice("direction", direction, ["forward", "backward", "bidirectional", "alternating"])
     forward = np.tril(np.ones((T, T)))
     kinds = {

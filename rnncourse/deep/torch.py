@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnncourse._checks import check_choice, check_lengths, check_shape
+from rnncourse._checks import check_choice, check_lengths, check_sequence, check_shape
+from rnncourse.deep.numpy import check_names, check_sizes
 
 
 def run_packed(layer, x, lengths, state=None):
@@ -17,10 +18,10 @@ def run_packed(layer, x, lengths, state=None):
     layer : torch.nn.RNN, GRU or LSTM
         Time first.
     x : (T, B, D) tensor
-    lengths : (B,) tensor of int
+    lengths : (B,) tensor or list of int
         Real steps of each sequence, in any order. Packing wants them on the CPU, and takes them there.
     state : optional
-        Initial states as the layer takes them.
+        Initial states as the layer takes them, (layers x directions, B, H); for an LSTM a pair.
 
     Returns
     -------
@@ -34,9 +35,17 @@ def run_packed(layer, x, lengths, state=None):
     ValueError
         If a shape or length does not fit.
     """
-    check_shape("x", x, T=None, B=None, D=layer.input_size)
-    lengths = lengths.cpu()
+    check_sequence("x", x, T=None, B=None, D=layer.input_size)
+    lengths = torch.as_tensor(lengths).cpu()
     check_lengths(lengths.numpy(), *x.shape[:2])
+    if state is not None:
+        names = ("h_0", "c_0") if isinstance(layer, nn.LSTM) else ("h_0",)
+        states = (state,) if isinstance(state, torch.Tensor) else tuple(state)
+        if len(states) != len(names) or isinstance(state, torch.Tensor) != (len(names) == 1):
+            raise ValueError(f"state must be {' and '.join(names)}, got {len(states)} tensors")
+        N = layer.num_layers * (1 + layer.bidirectional)
+        for name, s in zip(names, states, strict=True):
+            check_shape(name, s, N=N, B=x.shape[1], H=layer.hidden_size)
     packed = pack_padded_sequence(x, lengths, enforce_sorted=False)
     output, state = layer(packed, state)
     return pad_packed_sequence(output, total_length=len(x))[0], state
@@ -94,6 +103,11 @@ class DeepRNN(nn.Module):
         Applied to the output of each layer but the last.
     device, dtype
         As in ``torch.nn``.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive or the cell unknown.
     """
 
     def __init__(
@@ -110,6 +124,7 @@ class DeepRNN(nn.Module):
         super().__init__()
         cells = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
         check_choice("cell", cell, list(cells))
+        check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         self.dropout = dropout or nn.Identity()
         sizes = [input_size] + [(1 + bidirectional) * hidden_size] * (num_layers - 1)
         self.layers = nn.ModuleList(
@@ -123,13 +138,23 @@ class DeepRNN(nn.Module):
         Parameters
         ----------
         state_dict : dict of tensors
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a shape does not fit.
         """
-        renamed = {}
-        for name, tensor in state_dict.items():
-            kind, place, number = name.partition("_l")
-            digits = number.removesuffix("_reverse")
-            renamed[f"layers.{digits}.{kind}{place}0{number.removeprefix(digits)}"] = tensor
-        self.load_state_dict(renamed, strict=True)
+        own = self.layers.state_dict()
+        names = {}
+        for key in own:  # such as 1.weight_ih_l0_reverse
+            k, _, name = key.partition(".")
+            names[key] = name.replace("_l0", f"_l{k}")
+        check_names(state_dict, list(names.values()))
+        for key, name in names.items():
+            if state_dict[name].shape != own[key].shape:
+                wanted, got = tuple(own[key].shape), tuple(state_dict[name].shape)
+                raise ValueError(f"{name} must have shape {wanted}, got {got}")
+        self.layers.load_state_dict({key: state_dict[name] for key, name in names.items()})
 
     def forward(self, x, lengths):
         """Run the stack from zero states.
