@@ -10,6 +10,20 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from rnncourse.deep.exercise import QUESTIONS, run_over_padding, run_over_padding_backward
+from rnncourse.deep.experiment import (
+    DEPTH,
+    DROPOUT,
+    SYMBOLS,
+    Batch,
+    learn_again,
+    learn_depth,
+    learn_with_dropout,
+    logits_of,
+    network,
+    tales,
+    will_come_again,
+)
 from rnncourse.deep.numpy import (
     count_paths,
     deep_backward,
@@ -176,9 +190,14 @@ def test_twin_drops_the_same_units_at_all_steps():
     module, x = VariationalDropout(0.4), torch.ones(T, 50, 40, dtype=torch.float64)
     dropped = module(x, torch.Generator().manual_seed(0))
     assert (dropped == dropped[:1]).all()
+    assert len(np.unique(dropped[0].numpy(), axis=0)) == 50  # a mask for each sequence
     check_parity({"values": dropped.unique()}, {"values": np.array([0, 1 / 0.6])})
     assert abs(dropped[0].mean() - 1) < 6 * np.sqrt(0.4 / 0.6 / 2000)
     assert module.eval()(x) is x
+    for p in (0.01, 0.05, 0.99):
+        dropped = VariationalDropout(p)(x[:1].expand(T, 50, 40), torch.Generator().manual_seed(0))
+        check_parity({"values": dropped.unique()}, {"values": np.array([0, 1 / (1 - p)])})
+        assert abs((dropped == 0).double().mean() - p) < 6 * np.sqrt(p * (1 - p) / 2000)
 
 
 @pytest.mark.equation("deep-variational")
@@ -298,16 +317,17 @@ def test_stack_of_layers_loads_torch_nn_and_equals_the_reference():
         check_parity({"output": output}, {"output": deep_forward(x, None, params, LENGTHS)[0]})
 
 
-def test_stack_with_variational_dropout_equals_the_reference_with_its_mask():
-    x, _, params, _, _ = drawn("lstm", 2, True)
-    stack = DeepRNN("lstm", D, H, 2, True, VariationalDropout(0.5), dtype=torch.float64)
-    stack.load_torch_nn(torch_layer(params, "lstm", 2, True).state_dict())
+def test_stack_with_variational_dropout_equals_the_reference_with_its_masks():
+    x, _, params, _, _ = drawn("lstm", 3, True)
+    stack = DeepRNN("lstm", D, H, 3, True, VariationalDropout(0.5), dtype=torch.float64)
+    stack.load_torch_nn(torch_layer(params, "lstm", 3, True).state_dict())
     torch.manual_seed(1)
-    mask = VariationalDropout(0.5)(torch.ones(1, B, 2 * H, dtype=torch.float64)).numpy()
+    ones = torch.ones(1, B, 2 * H, dtype=torch.float64)
+    masks = [VariationalDropout(0.5)(ones).numpy() for _ in range(2)]
     torch.manual_seed(1)
     with torch.no_grad():
         output = stack(torch.tensor(x), torch.tensor(LENGTHS))
-    check_parity({"output": output}, {"output": deep_forward(x, None, params, LENGTHS, [mask])[0]})
+    check_parity({"output": output}, {"output": deep_forward(x, None, params, LENGTHS, masks)[0]})
 
 
 @settings(max_examples=15, deadline=None)
@@ -383,6 +403,28 @@ def test_dtype_is_kept_and_arguments_are_not_changed():
         assert all(np.array_equal(a, b) for a, b in zip(kept, given_arrays, strict=True))
 
 
+def test_float32_is_kept_where_states_lengths_and_masks_are_left_out():
+    for cell in CELLS:
+        x, _, params, doutput, _ = drawn(cell, 2, True)
+        params = from_state_dict({n: p.astype(np.float32) for n, p in to_state_dict(params).items()})
+        output, final, cache = deep_forward(x.astype(np.float32), None, params)
+        dx, dfirst, dparams = deep_backward(doutput.astype(np.float32), None, cache)
+        results = [output, dx, *states("T", final).values(), *states(0, dfirst).values()]
+        results += to_state_dict(dparams).values()
+        assert {a.dtype for a in results} == {np.dtype(np.float32)}
+    assert dropout_mask(np.random.default_rng(0), 3, 0.5, np.float32).dtype == np.float32
+
+
+def test_lengths_may_be_a_list():
+    x, state, params, _, _ = drawn("gru", 2, True)
+    output, _, _ = deep_forward(x, None, params, LENGTHS)
+    assert np.array_equal(deep_forward(x, None, params, LENGTHS.tolist())[0], output)
+    assert np.array_equal(reverse_sequences(x, LENGTHS.tolist()), reverse_sequences(x, LENGTHS))
+    with torch.no_grad():
+        twin, _ = run_packed(torch_layer(params, "gru", 2, True), torch.tensor(x), LENGTHS.tolist())
+    check_parity({"output": twin}, {"output": output})
+
+
 def test_large_numbers_give_no_warning_and_no_nan():
     for cell in CELLS:
         x, state, params, doutput, dstate = drawn(cell, 2, True)
@@ -409,8 +451,46 @@ def test_messages():
     gru = deep_init(np.random.default_rng(0), "gru", D, H, 2)
     wrong = ((params[0][0], params[0][1]), (params[0][0], params[0][1]))
     cases = [
-        (lambda: deep_forward(x[:0], state, params), "T must be an integer of at least 1, got 0"),
-        (lambda: deep_forward(x[:, :0], None, params), "B must be an integer of at least 1, got 0"),
+        (
+            lambda: deep_forward(x[:0], state, params),
+            "x must have shape (T, B, D) with no size 0, got (0, 4, 3)",
+        ),
+        (
+            lambda: deep_forward(x[:, :0], None, params),
+            "x must have shape (T, B, D) with no size 0, got (6, 0, 3)",
+        ),
+        (
+            lambda: deep_forward(x, state, params, LENGTHS, [np.ones((T, B, 2 * H), np.float32)]),
+            "masks[0] must have the dtype of x, float64, got float32",
+        ),
+        (
+            lambda: deep_forward(x, state, params, LENGTHS, [np.ones((T, B, 2 * H), int)]),
+            "masks[0] must hold floats, got dtype int64",
+        ),
+        (
+            lambda: deep_forward(x, state, params, LENGTHS, [np.full((1, B, 2 * H), np.nan)]),
+            "masks[0] must be finite, got nan or inf",
+        ),
+        (
+            lambda: deep_backward(doutput.astype(np.float32), None, cache),
+            "doutput must have the dtype of params, float64, got float32",
+        ),
+        (
+            lambda: deep_backward(np.full_like(doutput, np.nan), None, cache),
+            "doutput must be finite, got nan or inf",
+        ),
+        (
+            lambda: deep_backward(doutput, (dstate[0], dstate[1].astype(np.float32)), cache),
+            "dc_T must have the dtype of params, float64, got float32",
+        ),
+        (
+            lambda: deep_backward(doutput, (np.inf * dstate[0], dstate[1]), cache),
+            "dh_T must be finite, got nan or inf",
+        ),
+        (
+            lambda: reverse_sequences(x[:, :0], LENGTHS[:0]),
+            "x must have shape (T, B, ...) with T and B at least 1, got (6, 0, 3)",
+        ),
         (
             lambda: deep_forward(x[0], state, params),
             "x must have shape (T, B, D) = (any, any, 3), got (4, 3)",
@@ -475,7 +555,10 @@ def test_messages():
             lambda: reverse_sequences(x, LENGTHS + 4),
             "lengths must lie in 1 .. T = 6, got 5 .. 10",
         ),
-        (lambda: reverse_sequences(LENGTHS, LENGTHS), "x must have shape (T, B, ...), got (4,)"),
+        (
+            lambda: reverse_sequences(LENGTHS, LENGTHS),
+            "x must have shape (T, B, ...) with T and B at least 1, got (4,)",
+        ),
         (lambda: dropout_mask(np.random.default_rng(0), 3, 0), "keep must lie in (0, 1], got 0"),
         (lambda: drop_recurrent(params, [[np.ones(H)]]), "masks must hold 2 layers of 2 masks"),
         (
@@ -502,6 +585,57 @@ def test_messages():
         (
             lambda: deep_init(np.random.default_rng(0), "lstm", D, H, 0),
             "layers must be an integer of at least 1, got 0",
+        ),
+        (
+            lambda: deep_init(np.random.default_rng(0), "lstm", D, H, 2.0),
+            "layers must be an integer of at least 1, got 2.0",
+        ),
+        (
+            lambda: parameter_count("lstm", D, H, 0),
+            "layers must be an integer of at least 1, got 0",
+        ),
+        (lambda: parameter_count("lstm", D, -1, 2), "H must be an integer of at least 1, got -1"),
+        (lambda: count_paths(3, 1.0, "forward"), "layers must be an integer of at least 1, got 1.0"),
+        (
+            lambda: from_state_dict({n: p.astype(int) for n, p in named.items()}),
+            "weight_ih_l0 must hold floats, got dtype int64",
+        ),
+        (
+            lambda: from_state_dict(named | {"bias_hh_l1": named["bias_hh_l1"].astype(np.float32)}),
+            "bias_hh_l1 must have the dtype of weight_ih_l0, float64, got float32",
+        ),
+        (
+            lambda: from_state_dict(nn.GRU(D, H, dtype=torch.bfloat16).state_dict()),
+            "weight_ih_l0 must fit into a NumPy array: Got unsupported ScalarType BFloat16",
+        ),
+        (
+            lambda: DeepRNN("gru", D, H, 0),
+            "num_layers must be an integer of at least 1, got 0",
+        ),
+        (
+            lambda: DeepRNN("gru", D, H, 2).load_torch_nn(nn.GRU(D, H, 1).state_dict()),
+            "the state_dict does not fit: missing weight_ih_l1, weight_hh_l1, bias_ih_l1, bias_hh_l1; "
+            "unknown nothing",
+        ),
+        (
+            lambda: DeepRNN("gru", D, H, 1).load_torch_nn(nn.GRU(D, H, 1, bias=False).state_dict()),
+            "the state_dict does not fit: missing bias_ih_l0, bias_hh_l0; unknown nothing",
+        ),
+        (
+            lambda: DeepRNN("gru", D, H, 1).load_torch_nn(nn.GRU(D, H + 1, 1).state_dict()),
+            "weight_ih_l0 must have shape (15, 3), got (18, 3)",
+        ),
+        (
+            lambda: run_packed(nn.GRU(D, H), torch.zeros(T, 0, D), []),
+            "x must have shape (T, B, D) with no size 0, got (6, 0, 3)",
+        ),
+        (
+            lambda: run_packed(nn.GRU(D, H), torch.zeros(T, B, D), LENGTHS, torch.zeros(2, B, H)),
+            "h_0 must have shape (N, B, H) = (1, 4, 5), got (2, 4, 5)",
+        ),
+        (
+            lambda: run_packed(nn.LSTM(D, H), torch.zeros(T, B, D), LENGTHS, torch.zeros(1, B, H)),
+            "state must be h_0 and c_0, got 1 tensors",
         ),
         (
             lambda: count_paths(3, 1, "sideways"),
@@ -543,9 +677,11 @@ def test_wrong_answers_to_the_exercise_are_refused():
         changed[1] += 1
         return bool(np.abs(network(changed)[0] - network(x)[0]).max() > 1e-12)
 
-    with pytest.raises(AssertionError, match="of a stack whose last output but one alone reads ahead you say False"):
+    with pytest.raises(
+        AssertionError, match="of a stack whose last output but one alone reads ahead you say False"
+    ):
         check("deep.q4", only_next, seed=0)
-    with pytest.raises(AssertionError, match="T = 2: of a stack that reads forwards you say True"):
+    with pytest.raises(AssertionError, match="T = 3: of a stack that reads forwards you say True"):
         check("deep.q4", lambda network, T, D: True, seed=0)
     with pytest.raises(AssertionError, match="return True or False, got NoneType"):
         check("deep.q4", lambda network, T, D: None, seed=0)
@@ -557,18 +693,134 @@ def test_wrong_answers_to_the_exercise_are_refused():
         check("deep.q5", lambda keep, T: 1.0, seed=0)
 
 
+def test_mistakes_of_the_exercise_hide_where_they_say():
+    rng = np.random.default_rng(9)
+    hidden = {
+        "equal lengths": (T, np.full(B, T), 1),
+        "one step": (1, np.ones(B, int), 1),
+        "no final cotangent": (T, LENGTHS, 0),
+    }
+    functions = run_over_padding, run_over_padding_backward
+    seen = set()
+    for question in (QUESTIONS["q2"], QUESTIONS["q3"]):
+        for mutant in question.mutants:
+            if mutant.function not in functions:
+                continue
+            steps, lengths, factor = hidden[mutant.agrees]
+            ((forward, backward),) = deep_init(rng, "rnn", D, H, 1, True)
+            arguments = rng.normal(size=(steps, B, D)), lengths, forward, backward
+            if mutant.function is run_over_padding_backward:
+                dfinal = factor * rng.normal(size=(2, B, H))
+                arguments = rng.normal(size=(steps, B, 2 * H)), dfinal, *arguments
+            for a, b in zip(mutant.build()(*arguments), mutant.function(*arguments), strict=True):
+                np.testing.assert_allclose(
+                    np.concatenate([np.ravel(v) for v in a]),
+                    np.concatenate([np.ravel(v) for v in b]),
+                    rtol=0,
+                    atol=1e-13,
+                )
+            seen.add(mutant.name)
+    assert len(seen) == 7
+
+
+def test_the_exercise_takes_answers_that_run_over_the_padding():
+    check("deep.q2", run_over_padding, seed=0)
+    check("deep.q3", run_over_padding_backward, seed=0)
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """The batches that an experiment gives to `train`, and the parameters, instead of a training."""
+    caught = []
+
+    def caught_train(loss, params, batches, optimiser, *, steps=None, **options):
+        caught.extend(itertools.islice(batches, steps))
+        caught.append((params, optimiser, options))
+        history = type("History", (), {"evaluation": np.zeros(1)})
+        return type("Trained", (), {"params": params, "history": history})
+
+    monkeypatch.setattr("rnncourse.deep.experiment.train", caught_train)
+    return caught
+
+
+def places(text, batch):
+    """Where in `text` each piece of the batch stands; each must stand there with its next characters."""
+    joined, found = "".join(map(chr, text)), []
+    for x, y in zip(batch.x.argmax(-1).T, batch.y.T, strict=True):
+        assert np.array_equal(x[1:], y[:-1])
+        found.append(joined.find("".join(map(chr, [*x, y[-1]]))))
+    return found
+
+
+def test_depth_reads_pieces_of_all_the_text_with_the_settings_of_the_record(batches):
+    text, settings_ = tales(), DEPTH
+    learn_depth(0, 2, text, 0.04, steps=5)
+    *batches, (params, optimiser, options) = batches
+    starts = [place for batch in batches for place in places(text.train, batch)]
+    assert len(starts) == 5 * settings_["B"] and all(b.masks is None for b in batches)
+    assert min(starts) >= 0 and np.ptp(starts) > 0.8 * len(text.train)
+    rows = params[0][0][0].bias_ih.reshape(4, -1).mean(1)
+    assert 0.8 < rows[1] < 1.2 and np.abs(rows[[0, 2, 3]]).max() < 0.2  # the forget gate's alone
+    assert (
+        sum(p.size for layer in params[0] for q in layer for p in q) + sum(p.size for p in params[1])
+        <= settings_["budget"]
+    )
+    assert optimiser.lr == 0.04 and options["clip"] == settings_["clip"]
+
+
+@pytest.mark.parametrize("kind, steps", [("none", None), ("each step", 40), ("all steps", 1)])
+def test_dropout_learns_from_the_first_characters_with_its_masks(batches, kind, steps):
+    text, settings_ = tales(), DROPOUT
+    learn_with_dropout(0, kind, text, steps=5)
+    *batches, (params, _, _) = batches
+    starts = [place for batch in batches for place in places(text.train[: settings_["characters"]], batch)]
+    assert min(starts) >= 0 and np.ptp(starts) > 0.8 * settings_["characters"]
+    assert [len(batch.masks or []) for batch in batches] == [int(kind != "none")] * 5
+    for (mask,) in (batch.masks for batch in batches if batch.masks):
+        assert mask.shape == (steps, settings_["B"], params[0][0][0].weight_hh.shape[1])
+        assert set(np.unique(mask)) == {0.0, 2.0} and abs(mask.mean() - 1) < 0.15
+        assert len(np.unique(mask, axis=0)) == steps  # no two steps have the same
+    if steps:
+        assert (batches[0].masks[0] != batches[1].masks[0]).any()
+
+
+def test_comes_again_pads_and_tells_as_asked(batches):
+    learn_again(0, True, steps=30, padded=True)
+    learn_again(0, True, steps=3)
+    padded, told = batches[:30], batches[31:34]
+    lengths = {len(batch.x) for batch in padded}
+    assert min(lengths) < 16 + 4 and max(lengths) > 32 - 4 and len(lengths) > 8
+    assert all((batch.lengths == 16).all() for batch in batches[:30])
+    assert not any(batch.packed for batch in padded)
+    assert all(batch.packed and len(batch.x) == 16 for batch in told)
+
+
+def test_a_batch_tells_the_network_its_lengths_only_if_packed():
+    params = network(np.random.default_rng(0), "gru", SYMBOLS, 2, 1, True, 500)
+    batch = will_come_again(np.random.default_rng(1), T, B, pads=3)
+    short, _, _ = logits_of(params, Batch(batch.x[:T], batch.y[:T], batch.lengths))
+    packed, _, _ = logits_of(params, batch)
+    unpacked, _, _ = logits_of(params, batch._replace(packed=False))
+    check_parity({"packed": packed[:T]}, {"packed": short})
+    assert np.abs(unpacked[:T] - short).max() > 1e-3
+    for b, ids in enumerate(batch.x[:T].argmax(-1).T):
+        assert batch.y[:T, b].tolist() == [int(i in ids[t + 1 :]) for t, i in enumerate(ids)]
+
+
 def twin_agrees_with_the_reference(device, dtype, tolerance):
-    """A bidirectional stack of LSTMs with packing, against float64; its gradient by the input too."""
+    """A bidirectional stack of LSTMs with packing, against float64, with every gradient."""
     x, state, params, doutput, _ = drawn("lstm", 2, True)
     output, _, cache = deep_forward(x, None, params, LENGTHS)
-    dx, _, _ = deep_backward(doutput, None, cache)
+    dx, _, dparams = deep_backward(doutput, None, cache)
     layer = torch_layer(params, "lstm", 2, True).to(device, dtype)
     tensor = torch.tensor(x, device=device, dtype=dtype, requires_grad=True)
     twin, _ = run_packed(layer, tensor, torch.tensor(LENGTHS, device=device))
     twin.backward(torch.tensor(doutput, device=device, dtype=dtype))
+    results = {"output": twin.detach(), "x": tensor.grad}
+    results |= {name: p.grad for name, p in layer.named_parameters()}
     check_parity(
-        {"output": twin.detach().cpu().double(), "x": tensor.grad.cpu().double()},
-        {"output": output, "x": dx},
+        {name: result.cpu().double() for name, result in results.items()},
+        {"output": output, "x": dx, **to_state_dict(dparams)},
         tolerance,
     )
 
