@@ -63,7 +63,7 @@ function render({ model, el }) {
   };
   controls.append(...Object.values(settings).map((control) => control.node));
 
-  const LEFT = 52, RIGHT = 6, ROW = 52, HIGH = 28;
+  const LEFT = 52, RIGHT = 6, HIGH = 28;
 
   function move(event) {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -87,6 +87,10 @@ function render({ model, el }) {
     const column = Math.max(38, Math.min(84, Math.floor(room / total)));
     const W = Math.min(46, column - 14);  // of a node; the rest is for the arrows
     const small = column < 50 ? 11 : 13;
+    const both = input.direction === "bidirectional";
+    const ROW = both ? 84 : 52;
+    const half = { width: Math.min(30, Math.floor((column - 10) / 2)), height: 20, bar: -34 };  // of both ways: two nodes a step
+    const side = half.width / 2 + 2;
     const x = (t) => LEFT + t * column + column / 2;
     const y = (k) => 34 + (layers + 1 - k) * ROW;  // row 0: inputs, layers, then outputs
     const width = LEFT + total * column + RIGHT;
@@ -98,15 +102,16 @@ function render({ model, el }) {
     label(0, "input");
     for (let k = 1; k <= layers; k++) label(k, `layer ${k}`);
     label(layers + 1, "output");
+    const along = (k, t, dx, dy, w, right) => {
+      const [from, to] = right ? [x(t) + w / 2, x(t + 1) - w / 2] : [x(t + 1) - w / 2, x(t) + w / 2];
+      const on = alive[k].some((reached, s) => reached && (right ? s > t : s <= t));
+      parts.push(kit.arrow(from + dx, y(k) + dy, to + dx, y(k) + dy, lit(on, t + 1 >= n)));
+    };
     for (let k = 1; k <= layers; k++) {
       const [right, left] = goes[input.direction](k - 1);
       for (let t = 0; t + 1 < read; t++) {
-        const padding = t + 1 >= n;
-        const later = alive[k].some((on, s) => on && s > t);
-        const earlier = alive[k].some((on, s) => on && s <= t);
-        const shift = right && left ? 6 : 0;
-        if (right) parts.push(kit.arrow(x(t) + W / 2, y(k) - shift, x(t + 1) - W / 2, y(k) - shift, lit(later, padding)));
-        if (left) parts.push(kit.arrow(x(t + 1) - W / 2, y(k) + shift, x(t) + W / 2, y(k) + shift, lit(earlier, padding)));
+        if (right) along(k, t, both ? -side : 0, both ? -10 : 0, both ? half.width : W, true);
+        if (left) along(k, t, both ? side : 0, both ? 16 : 0, both ? half.width : W, false);
       }
     }
     const node = (t, k, on, text, padding) => parts.push(
@@ -116,18 +121,40 @@ function render({ model, el }) {
         stroke: on ? (padding ? "var(--xp-warm)" : "var(--xp-good)") : "var(--xp-line)", "stroke-width": on ? 3 : 1.2,
       }),
       svg("text", { x: x(t), y: y(k) + 5, "text-anchor": "middle", style: `font-size: ${small}px` }, text));
+    /* A step of a layer that reads both ways: its two nodes, and the bar above that holds both their states. */
+    const pair = (t, k, padding) => {
+      const below = k === 1 ? y(0) - HIGH / 2 : y(k - 1) + half.bar - 3;
+      for (const [sign, dy, text] of [[-1, -10, "\u2192"], [1, 16, "\u2190"]]) {
+        const at = x(t) + sign * side, top = y(k) + dy - half.height / 2;
+        const on = alive[k].some((reached, s) => reached && (sign < 0 ? s >= t : s <= t));
+        const { colour, width } = lit(on, padding), up = lit(alive[k][t], padding);
+        parts.push(
+          kit.arrow(at, below, at, top + half.height, { colour, width }),
+          svg("line", { x1: at, y1: top, x2: at, y2: y(k) + half.bar + 3, stroke: up.colour, "stroke-width": up.width }),
+          svg("rect", {
+            x: at - half.width / 2, y: top, width: half.width, height: half.height, rx: 5, fill: "var(--xp-paper)",
+            stroke: colour, "stroke-width": width, "stroke-dasharray": padding ? "4 3" : undefined,
+          }),
+          svg("text", { x: at, y: top + 14, "text-anchor": "middle", style: `font-size: ${small}px` }, text));
+      }
+      parts.push(svg("rect", {
+        x: x(t) - side - half.width / 2, y: y(k) + half.bar - 3, width: 2 * side + half.width, height: 6, rx: 3,
+        fill: lit(alive[k][t], padding).colour,
+      }));
+    };
     for (let t = 0; t < total; t++) {
       const padding = t >= n;
       node(t, 0, alive[0][t], padding ? "pad" : `${t + 1}`, padding);
       if (t < read) {
         for (let k = 1; k <= layers; k++) {
+          if (both) { pair(t, k, padding); continue; }
           parts.push(kit.arrow(x(t), y(k - 1) - HIGH / 2, x(t), y(k) + HIGH / 2, lit(alive[k - 1][t], padding)));
           node(t, k, alive[k - 1][t] || alive[k][t], "h", padding);
         }
       }
       if (padding) continue;
       const here = t === output;
-      parts.push(kit.arrow(x(t), y(layers) - HIGH / 2, x(t), y(layers + 1) + HIGH / 2, lit(here, false)),
+      parts.push(kit.arrow(x(t), y(layers) + (both ? half.bar - 3 : -HIGH / 2), x(t), y(layers + 1) + HIGH / 2, lit(here, false)),
         svg("g", {
           class: "xp-press", role: "button", tabindex: here ? 0 : -1, "aria-pressed": String(here),
           "data-key": `output-${t}`, "aria-label": `output ${t + 1}`, onclick: () => choose(t),
