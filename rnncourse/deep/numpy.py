@@ -9,11 +9,11 @@ from rnncourse._checks import (
     check_choice,
     check_floats,
     check_lengths,
-    check_positive,
     check_sequence,
     check_shape,
 )
 from rnncourse.bptt.numpy import rnn_backward
+from rnncourse.deep._checks import check_names, check_sizes
 from rnncourse.gru.numpy import GRUParams, gru_backward, gru_forward, gru_init
 from rnncourse.lstm.numpy import LSTMCache, LSTMParams, lstm_backward, lstm_forward, lstm_init
 from rnncourse.optim._tree import tree_map
@@ -81,22 +81,6 @@ def deep_init(rng, cell, D, H, layers, bidirectional=False, dtype=np.float64):
     _, init = _CELLS[cell]
     sizes = [D] + [directions * H] * (layers - 1)
     return tuple(tuple(init(rng, F, H, dtype=dtype) for _ in range(directions)) for F in sizes)
-
-
-def check_sizes(**sizes):
-    """Raise unless every size, given by name, is an integer of at least 1; 2.0 is none."""
-    for name, value in sizes.items():
-        if not isinstance(value, int | np.integer):
-            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
-        check_positive(name, value)
-
-
-def check_names(given, wanted):
-    """Raise unless a state_dict has the names that are wanted."""
-    if set(given) != set(wanted):
-        missing = ", ".join(name for name in wanted if name not in given) or "nothing"
-        unknown = ", ".join(name for name in given if name not in wanted) or "nothing"
-        raise ValueError(f"the state_dict does not fit: missing {missing}; unknown {unknown}")
 
 
 def parameter_count(cell, D, H, layers, bidirectional=False):

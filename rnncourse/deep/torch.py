@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnncourse._checks import check_choice, check_lengths, check_sequence, check_shape
-from rnncourse.deep.numpy import check_names, check_sizes
+from rnncourse.deep._checks import check_names, check_sizes
 
 
 def run_packed(layer, x, lengths, state=None):
