@@ -47,7 +47,7 @@ class DeepCache(NamedTuple):
     lengths: np.ndarray
     """(B,), the number of real steps of each sequence."""
     masks: tuple
-    """Dropout between the layers: an array each, or the number 1 where there is none."""
+    """Dropout between the layers, an array each, or the number 1 where there is none."""
     runs: tuple
     """By layer and direction, the list of segments."""
 
