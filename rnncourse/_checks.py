@@ -56,7 +56,7 @@ def check_choice(name, value, choices):
 
 def check_positive(name, value):
     """Raise unless `value` is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, Real) or value < 1 or value % 1:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
 
 

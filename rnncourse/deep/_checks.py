@@ -1,16 +1,4 @@
-"""Checks that the reference and its twin share."""
-
-import numpy as np
-
-from rnncourse._checks import check_positive
-
-
-def check_sizes(**sizes):
-    """Raise unless every size, given by name, is an integer of at least 1; 2.0 is none."""
-    for name, value in sizes.items():
-        if not isinstance(value, int | np.integer):
-            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
-        check_positive(name, value)
+"""The check that the reference and its twin share."""
 
 
 def check_names(given, wanted):

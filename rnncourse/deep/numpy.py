@@ -9,11 +9,12 @@ from rnncourse._checks import (
     check_choice,
     check_floats,
     check_lengths,
+    check_positive,
     check_sequence,
     check_shape,
 )
 from rnncourse.bptt.numpy import rnn_backward
-from rnncourse.deep._checks import check_names, check_sizes
+from rnncourse.deep._checks import check_names
 from rnncourse.gru.numpy import GRUParams, gru_backward, gru_forward, gru_init
 from rnncourse.lstm.numpy import LSTMCache, LSTMParams, lstm_backward, lstm_forward, lstm_init
 from rnncourse.optim._tree import tree_map
@@ -76,7 +77,9 @@ def deep_init(rng, cell, D, H, layers, bidirectional=False, dtype=np.float64):
         If a size is not positive or the cell unknown.
     """
     check_choice("cell", cell, list(_CELLS))
-    check_sizes(D=D, H=H, layers=layers)
+    check_positive("D", D)
+    check_positive("H", H)
+    check_positive("layers", layers)
     directions = 1 + bool(bidirectional)
     _, init = _CELLS[cell]
     sizes = [D] + [directions * H] * (layers - 1)
@@ -102,7 +105,9 @@ def parameter_count(cell, D, H, layers, bidirectional=False):
         If a size is not positive or the cell unknown.
     """
     check_choice("cell", cell, list(_CELLS))
-    check_sizes(D=D, H=H, layers=layers)
+    check_positive("D", D)
+    check_positive("H", H)
+    check_positive("layers", layers)
     blocks = _BLOCKS[_CELLS[cell][0]]
     directions = 1 + bool(bidirectional)
     first = blocks * H * (D + H + 2)
@@ -520,7 +525,8 @@ def count_paths(T, layers, direction):
     ValueError
         If a size is not positive or the direction unknown.
     """
-    check_sizes(T=T, layers=layers)
+    check_positive("T", T)
+    check_positive("layers", layers)
     check_choice("direction", direction, ["forward", "backward", "bidirectional", "alternating"])
     forward = np.tril(np.ones((T, T)))
     kinds = {

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnncourse._checks import check_choice, check_lengths, check_sequence, check_shape
-from rnncourse.deep._checks import check_names, check_sizes
+from rnncourse._checks import check_choice, check_lengths, check_positive, check_sequence, check_shape
+from rnncourse.deep._checks import check_names
 
 
 def run_packed(layer, x, lengths, state=None):
@@ -124,7 +124,9 @@ class DeepRNN(nn.Module):
         super().__init__()
         cells = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
         check_choice("cell", cell, list(cells))
-        check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        check_positive("input_size", input_size)
+        check_positive("hidden_size", hidden_size)
+        check_positive("num_layers", num_layers)
         self.dropout = dropout or nn.Identity()
         sizes = [input_size] + [(1 + bidirectional) * hidden_size] * (num_layers - 1)
         self.layers = nn.ModuleList(
