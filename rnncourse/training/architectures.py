@@ -47,7 +47,9 @@ class Architecture(NamedTuple):
 
 def _graves(layers, published):
     parts = Recurrent("lstm", 123, 250, layers, True), Output(500, 62)
-    return Architecture("phonemes", "graves2013", parts, "peepholes", published, "3,696 utterances")
+    return Architecture(
+        f"phonemes, layers: {layers}", "graves2013", parts, "peepholes", published, "3,696 utterances"
+    )
 
 
 ARCHITECTURES = (
@@ -87,7 +89,7 @@ ARCHITECTURES = (
     ),
     *(
         Architecture(
-            "images",
+            f"images, {H} units",
             "gregor2015",
             (Recurrent("lstm", 1, H), Recurrent("lstm", 1, H)),
             "inputs, reading and writing",

@@ -89,7 +89,7 @@ def stopping(evaluation, patience):
 def _draw_stopping(rng):
     # Ties, worse ones between better ones, and a best that comes too late.
     falling = np.repeat(np.arange(9, 5, -1), 2) + rng.permutation([0.0, 0, 0, 0.5, 0.5, 0, 0, 0])
-    plateau = falling.min() + rng.permutation([0.0, 1, 2, 0.5, 0])
+    plateau = falling.min() + np.concatenate([rng.permutation([0.0, 1, 0.5]), [2, 1, 3]])
     return np.concatenate([falling, plateau, [3.0, 1, 4, 2]]), int(rng.integers(2, 4))
 
 

@@ -59,7 +59,7 @@ def train(
     steps : int, optional
         Stop after so many steps. Without it the run ends with the batches, or never if they never end.
     clip : float, optional
-        Threshold of :func:`rnncourse.gradients.numpy.clip_by_norm`.
+        Largest norm of all gradients together, for ``rnncourse.gradients.numpy.clip_by_norm``.
     state : optional
         The optimiser's state of an earlier run, to go on with.
     evaluate : callable, optional
