@@ -85,7 +85,7 @@ function render({ model, el }) {
     const x = (value) => left + ((value - low) / (high - low)) * (width - left - right);
     const rows = [52, 118], axis = 160;
     const parts = [];
-    for (let tick = Math.ceil(low * 20) / 20; tick <= high; tick += 0.05)
+    for (let tick = Math.ceil(low * 50) / 50; tick <= high; tick += 0.02)
       parts.push(
         svg("line", { x1: x(tick), x2: x(tick), y1: 20, y2: axis, stroke: "var(--xp-line)" }),
         svg("text", { x: x(tick), y: axis + 18, "text-anchor": "middle", style: "font-size: 12px" }, number(tick, 2)));
