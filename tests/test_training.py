@@ -130,8 +130,8 @@ def test_loop_equals_the_loop_written_out():
             assert min(norms) < clip < max(norms)
 
 
-def run_of(values, patience):
-    """A run whose evaluations are `values`; its only parameter counts the steps. In NumPy and in torch."""
+def runs_of(train, torch_train, values, patience):
+    """Runs whose evaluations are `values`, by both loops; the only parameter counts the steps."""
     given = iter(values)
     settings = {"every": 1, "patience": patience}
 
@@ -163,7 +163,7 @@ def test_early_stopping_returns_the_best():
         ([5, 6, 4, 6, 3, 4, 5, 1], 2, 6, 4),
     ]
     for values, patience, steps, best in cases:
-        own, twin, weight = run_of(values, patience)
+        own, twin, weight = runs_of(train, torch_train, values, patience)
         for run in (own, twin):
             check_parity({"evaluation": run.history.evaluation}, {"evaluation": values[: steps + 1]})
             assert len(run.history.loss) == steps

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from rnncourse._checks import check_positive
 
-TRAINED = "what was reached before that step is in the exception's attribute trained"
+TRAINED = "what was reached is in the exception's attribute trained"
 
 
 class History(NamedTuple):
