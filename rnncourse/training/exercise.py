@@ -245,41 +245,95 @@ def _judge_padding(answer, rng):
             )
 
 
+STEPS = 60
+
+
+def _simulated(rng, runs, lr):
+    """Losses and evaluations after every step of many runs of question 6 at once, each (runs, STEPS)."""
+    truth, w = rng.normal(size=(runs, 8, 1)), np.zeros((runs, 8, 1))
+    losses, evaluations = [], []
+    for _ in range(STEPS):
+        x = rng.normal(size=(runs, 16, 8))
+        read = x * (rng.random(x.shape) < 0.9) / 0.9
+        error = read @ w - x @ truth
+        losses.append((error**2).mean((1, 2)))
+        w = w - lr * 2 * np.swapaxes(read, 1, 2) @ error / 16
+        evaluations.append(((rng.normal(size=(runs, 16, 8)) @ (w - truth)) ** 2).mean((1, 2)))
+    return np.transpose(losses), np.transpose(evaluations)
+
+
+def _summaries(values):
+    """What of a run is compared: mean logarithms early, later and at the end, and their spread at the end."""
+    logs = np.log(np.maximum(values, 1e-12))
+    parts = [logs[:, :1], logs[:, 1:4], logs[:, 10:20], logs[:, 30:]]
+    return np.column_stack([*(part.mean(1) for part in parts), logs[:, 30:].var(1)])
+
+
+def _far(actual, expected):
+    """Whether a mean over runs lies more than six standard errors from the simulated one."""
+    error = np.sqrt(actual.var(0, ddof=1) / len(actual) + expected.var(0, ddof=1) / len(expected))
+    return (np.abs(actual.mean(0) - expected.mean(0)) > 6 * error).any()
+
+
 def _judge_run(answer, rng):
-    ends = []
-    for seed in rng.integers(0, 1000, 4):
-        runs = {}
-        for every in (3, 5, 7):
-            losses, evaluations = (np.asarray(part, float) for part in answer(int(seed), every, 30, 0.1))
-            if losses.shape != (30,) or evaluations.shape != (30 // every,):
-                raise AssertionError(
-                    f"with every = {every} and 30 steps, return 30 losses and {30 // every} evaluations, got "
-                    f"{losses.shape} and {evaluations.shape}"
-                )
-            runs[every] = losses
-        for every in (5, 7):
-            differ = np.flatnonzero(runs[3] != runs[every])
+    def run(seed, every, steps, lr):
+        losses, evaluations = (np.asarray(part, float) for part in answer(int(seed), every, steps, lr))
+        if losses.shape != (steps,) or evaluations.shape != (steps // every,):
+            raise AssertionError(
+                f"with every = {every} and {steps} steps, return {steps} losses and {steps // every} "
+                f"evaluations, got {losses.shape} and {evaluations.shape}"
+            )
+        return losses, evaluations
+
+    seeds = rng.choice(10**6, 160, replace=False)
+    for seed in seeds[:4]:
+        losses, evaluations = run(seed, 3, 30, 0.1)
+        for every in (5, 7, 1):
+            differ = np.flatnonzero(losses != run(seed, every, 30, 0.1)[0])
             if differ.size:
                 raise AssertionError(
                     f"seed {seed}: with every = {every} in place of 3 the losses differ from step "
                     f"{differ[0] + 1} on"
                 )
-        ends.append((runs[3][:3].mean(), runs[3][-3:].mean()))
-        _, still = answer(int(seed), 3, 30, 0.0)
-        if len(set(np.round(still, 12))) < 3:
-            raise AssertionError("each evaluation must draw a fresh batch: with lr = 0 yours repeat")
-    first, last = np.transpose(ends)
-    if len(set(first)) < len(first):
-        raise AssertionError("two seeds gave the same losses: the seed must decide what is drawn")
-    if not last.mean() < 0.7 * first.mean():
-        raise AssertionError(
-            f"the loss must fall, got {first.mean():.2f} at first and {last.mean():.2f} at the end"
-        )
-    losses, _ = answer(0, 30, 30, 0.0)
-    if len(set(np.round(losses, 12))) < 25:
-        raise AssertionError(
-            "each step must draw a fresh batch and a fresh mask: with lr = 0 your losses repeat"
-        )
+        if not np.array_equal(evaluations, run(seed, 3, 30, 0.1)[1]):
+            raise AssertionError(f"seed {seed}: called twice, your function gives two different evaluations")
+    for lr in (0.0, 0.1, 0.03):
+        chosen = seeds if lr == 0.1 else seeds[:80]
+        losses, evaluations = map(np.array, zip(*(run(seed, 1, STEPS, lr) for seed in chosen), strict=True))
+        if lr == 0:
+            _judge_draws(losses, evaluations)
+            continue
+        expected = _simulated(rng, 1000, lr)
+        if _far(_summaries(losses), _summaries(expected[0])):
+            raise AssertionError(
+                f"lr = {lr}: your losses are not those of this training. Each step takes a fresh batch and a "
+                "fresh mask, divides what is kept by 0.9, and updates w with the rate lr"
+            )
+        if _far(_summaries(evaluations), _summaries(expected[1])):
+            raise AssertionError(
+                f"lr = {lr}: your evaluations are not those of this training. Each one is the mean squared "
+                "error on a fresh batch, of the w after that step, with nothing dropped"
+            )
+
+
+def _judge_draws(losses, evaluations):
+    """Judge runs with w = 0 throughout, where a loss shows which batch was drawn; each array (runs, STEPS)."""
+    rounded, looked = losses.round(12), evaluations.round(12)
+    if any(len(set(row)) < STEPS for row in rounded):
+        raise AssertionError("each step must draw a fresh batch: with lr = 0 your losses repeat")
+    if any(len(set(row)) < STEPS for row in looked):
+        raise AssertionError("each evaluation must draw a fresh batch: with lr = 0 yours repeat")
+    for a, b in zip(losses, evaluations, strict=True):
+        if (np.abs(a[:, None] - b) < 1e-9 * a[:, None]).any():
+            raise AssertionError("you evaluate on a batch that is also trained on")
+    # Sizes of the batches, without that of the truth, which all of a run have in common.
+    trained, looked = (np.log(v / losses.mean(1, keepdims=True)) for v in (losses, evaluations))
+    if np.abs(np.corrcoef(trained.T, looked.T)[:STEPS, STEPS:]).max() > 0.7:
+        raise AssertionError("your evaluations use the numbers that the training draws as well")
+    for values in (trained, looked):
+        error = values.std(0, ddof=1) / np.sqrt(len(values))
+        if np.mean(((values.mean(0) - values.mean()) / error) ** 2) > 4:
+            raise AssertionError("different seeds must draw different batches: yours draw the same")
 
 
 QUESTIONS = {

@@ -14,7 +14,7 @@ function choiceMeans(values, k, start = 0, sum = 0, left = k) {
   return means;
 }
 
-/* How often k of each would have given the wrong order; a tie counts half. */
+/* How often k of each would have given the opposite order of all; a tie counts half. */
 function misledShare(a, b, k) {
   const sign = Math.sign(meanOf(a) - meanOf(b));
   const [ofA, ofB] = [choiceMeans(a, k), choiceMeans(b, k)];
@@ -25,20 +25,20 @@ function misledShare(a, b, k) {
 
 export function compute({ a, b, k }) {
   const difference = meanOf(a) - meanOf(b);
-  const error = Math.sqrt(varianceOf(a) / a.length + varianceOf(b) / b.length);
+  const error = Math.sqrt(varianceOf(a.map((value, i) => value - b[i])) / a.length);
   const lower = difference < 0 ? "a" : "b";
   return {
     difference,
     error,
     answer: Math.abs(difference) > 2 * error ? lower : "neither",
-    wrong: [misledShare(a, b, 1), misledShare(a, b, 3)],
+    opposite: [misledShare(a, b, 1), misledShare(a, b, 3)],
     drawn: [meanOf(a.slice(0, k)), meanOf(b.slice(0, k))],
   };
 }
 
 function render({ model, el }) {
   const { el: html, svg, number } = kit;
-  const { pairs } = model.get("data");
+  const { pairs, equal } = model.get("data");
   const state = { pair: 0, drawn: 1, guess: null };
   const record = pairs.map(() => null);
   const { controls, stage, say } = kit.frame(el, model.get("title"));
@@ -49,9 +49,19 @@ function render({ model, el }) {
     options: pairs.map((_, i) => [String(i), `${i + 1} of ${pairs.length}`]),
     oninput: (value) => start(+value),
   });
-  const more = kit.button("draw one more seed of each", () => { state.drawn += 1; draw(); });
+  /* A button that is off keeps the focus, so that the keyboard is not lost. */
+  function off(button, is) {
+    button.setAttribute("aria-disabled", String(is));
+    button.style.opacity = is ? 0.5 : "";
+  }
+  const more = kit.button("draw one more seed of each", () => {
+    if (state.guess || state.drawn >= pairs[state.pair].losses[0].length) return;
+    state.drawn += 1;
+    draw();
+  });
   const guesses = ["a", "b", "neither"].map((key) =>
     kit.button(key === "neither" ? "it cannot be told" : `${LETTERS[key]} is better`, () => {
+      if (state.guess) return;
       state.guess = key;
       record[state.pair] = { guess: key, drawn: state.drawn, right: key === result().answer };
       draw();
@@ -66,7 +76,8 @@ function render({ model, el }) {
   stage.append(box, note);
 
   function start(pair) {
-    Object.assign(state, { pair, drawn: 1, guess: null });
+    const { drawn, guess } = record[pair] || { drawn: 1, guess: null };
+    Object.assign(state, { pair, drawn, guess });
     draw();
   }
 
@@ -78,14 +89,14 @@ function render({ model, el }) {
   function plot({ drawn }) {
     const { losses } = pairs[state.pair];
     const count = losses[0].length;
-    const all = losses.flat();
+    const all = pairs.flatMap((pair) => pair.losses.flat());
     const [low, high] = [Math.min(...all) - 0.01, Math.max(...all) + 0.01];
     const narrow = (stage.clientWidth || 660) < 480;
     const [width, left, right] = narrow ? [340, 30, 12] : [660, 34, 16];
     const x = (value) => left + ((value - low) / (high - low)) * (width - left - right);
     const rows = [52, 118], axis = 160;
     const parts = [];
-    for (let tick = Math.ceil(low * 50) / 50; tick <= high; tick += 0.02)
+    for (let tick = Math.ceil(low * 20) / 20; tick <= high; tick += 0.05)
       parts.push(
         svg("line", { x1: x(tick), x2: x(tick), y1: 20, y2: axis, stroke: "var(--xp-line)" }),
         svg("text", { x: x(tick), y: axis + 18, "text-anchor": "middle", style: "font-size: 12px" }, number(tick, 2)));
@@ -105,7 +116,7 @@ function render({ model, el }) {
           : svg("circle", { cx: x(value), cy: y, r: 5.5, fill, stroke: colour, "stroke-width": 1.5 }));
       });
       const mean = state.guess ? meanOf(values) : drawn[i];
-      parts.push(svg("line", { x1: x(mean), x2: x(mean), y1: rows[i] - 27, y2: rows[i] + 27, stroke: colour, "stroke-width": 3 }));
+      if (shown > 1) parts.push(svg("line", { x1: x(mean), x2: x(mean), y1: rows[i] - 27, y2: rows[i] + 27, stroke: colour, "stroke-width": 3 }));
     });
     const label = losses.map((values, i) =>
       `${"AB"[i]}: ${values.slice(0, state.guess ? count : state.drawn).map((v) => number(v, 3)).join(", ")}`).join("; ");
@@ -117,9 +128,9 @@ function render({ model, el }) {
     const count = losses[0].length;
     const outcome = result();
     const guessed = state.guess !== null;
-    more.disabled = guessed || state.drawn >= count;
+    off(more, guessed || state.drawn >= count);
     guesses.forEach((button, i) => {
-      button.disabled = guessed;
+      off(button, guessed);
       button.setAttribute("aria-pressed", String(state.guess === ["a", "b", "neither"][i]));
     });
     kit.swap(box, plot(outcome));
@@ -127,20 +138,28 @@ function render({ model, el }) {
     const line = (...content) => html("p", { class: "xp-note" }, ...content);
     if (!guessed) {
       note.replaceChildren(line(
-        `${state.drawn} of ${count} seeds drawn. Means so far: A ${number(outcome.drawn[0], 3)}, B ${number(outcome.drawn[1], 3)}.`));
+        `${state.drawn} of ${count} seeds drawn. Means so far: A ${number(outcome.drawn[0], 3)}, B ${number(outcome.drawn[1], 3)}. `,
+        `Your answer is compared with what all ten say: better is what is better by more than two standard errors of the paired differences.`));
       say.textContent = "Which setting is better? Draw more seeds, or say.";
       return;
     }
     const right = outcome.answer === state.guess;
     const truth = outcome.answer === "neither"
-      ? "The difference is below two standard errors: it cannot be told from ten seeds"
-      : `The difference is above two standard errors: ${LETTERS[outcome.answer]} is better`;
+      ? "The difference is below two standard errors: ten seeds cannot tell"
+      : `The difference is above two standard errors: ten seeds say ${LETTERS[outcome.answer]}`;
+    const first = [1, 3].map((k) => {
+      const [a, b] = compute({ a: losses[0], b: losses[1], k }).drawn;
+      return a < b ? "A" : b < a ? "B" : "neither";
+    });
     note.replaceChildren(
       line(html("span", { class: right ? "xp-good" : "xp-bad" }, right ? "Right. " : "Not what ten seeds say. "),
         `${truth} (A \u2212 B = ${number(outcome.difference, 3)} \u00b1 ${number(outcome.error, 3)}). `,
         `Filled marks: what you had seen.`),
       line(html("strong", {}, "A: "), `${names[0]}. `, html("strong", {}, "B: "), `${names[1]}.`),
-      line(`One seed of each would have put them in the wrong order in ${share(outcome.wrong[0])} of all cases, three seeds in ${share(outcome.wrong[1])}.`));
+      line(`In your draw the first seed alone had ${first[0]} lower, the mean of the first three ${first[1]}. `,
+        `Over all choices, one seed of each gives the opposite order of all ten in ${share(outcome.opposite[0])}, three in ${share(outcome.opposite[1])}; `,
+        `two equal settings give about ${share(equal[0])} and ${share(equal[1])}.`),
+      line("Who goes on drawing until the difference suits, and then stops, finds one sooner or later between equal settings too: fix the number of seeds first."));
     const done = record.filter(Boolean);
     say.textContent = `${done.filter((entry) => entry.right).length} of ${done.length} right so far, ` +
       `after ${done.map((entry) => entry.drawn).join(", ")} seeds.`;

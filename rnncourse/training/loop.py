@@ -29,14 +29,15 @@ class Trained(NamedTuple):
     """Where one run of training ended."""
 
     params: Any
-    """The parameters; with ``patience`` those of the best evaluation, else the last."""
+    """The parameters, which later runs leave alone; with ``patience`` those of the best evaluation, else the
+    last."""
     state: Any
-    """The optimiser's state after the last step."""
+    """The optimiser's state after the last step; with ``patience`` it is thus later than ``params``."""
     history: History
 
 
 class Diverged(FloatingPointError):
-    """A loss, a gradient or an evaluation was not finite; ``trained`` holds what was there before that."""
+    """A loss, a gradient or an evaluation was not finite; ``trained`` holds what was reached before that."""
 
     def __init__(self, message, trained):
         super().__init__(message)
@@ -62,9 +63,7 @@ def since_best(evaluation):
     return len(evaluation) - 1 - int(np.argmin(evaluation))
 
 
-def run(
-    step, now, batches, *, keep=lambda params: params, steps, evaluate, every, patience, progress, description
-):
+def run(step, params, state, batches, *, steps, evaluate, every, patience, progress, description):
     """Take a step for each batch and keep the books; see :func:`rnncourse.training.numpy.train`.
 
     Parameters
@@ -72,11 +71,9 @@ def run(
     step : callable
         ``step(batch)`` updates the parameters and returns the loss and the gradient's norm before that, or
         raises :class:`NotFinite` and changes nothing.
-    now : callable
-        ``now()`` returns the parameters and the optimiser's state.
+    params, state : callable
+        Return the parameters and the optimiser's state as they are now, so that later steps leave them alone.
     batches : iterable
-    keep : callable
-        Makes a copy of the parameters that later steps leave alone.
     steps, evaluate, every, patience, progress, description
         As :func:`rnncourse.training.numpy.train` takes them, but that ``evaluate()`` has no argument.
 
@@ -86,7 +83,7 @@ def run(
     """
     check_settings(steps, every, patience, evaluate)
     losses, norms, evaluated, evaluation = [], [], [], []
-    best = None
+    best = []
 
     def trained():
         history = History(
@@ -95,11 +92,10 @@ def run(
             np.array(evaluated, int),
             np.array(evaluation, float),
         )
-        return Trained(*now(), history)
+        return Trained(best[0] if best else params(), state(), history)
 
     def goes_on():
         """Evaluate; say whether to go on."""
-        nonlocal best
         value = float(evaluate())
         if not math.isfinite(value):
             raise Diverged(f"the evaluation after {len(losses)} steps gave {value}; {TRAINED}", trained())
@@ -108,7 +104,7 @@ def run(
         if patience is None:
             return True
         if not since_best(evaluation):
-            best = keep(now()[0])
+            best[:] = [params()]
         return since_best(evaluation) < patience
 
     bar = tqdm(
@@ -132,6 +128,8 @@ def run(
                 bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
             if evaluate is not None and len(losses) % every == 0 and not goes_on():
                 break
+        if patience is not None and evaluated[-1] < len(losses):
+            goes_on()
     except (Exception, KeyboardInterrupt) as error:
         if not isinstance(error, Diverged):
             error.trained = trained()
@@ -139,8 +137,7 @@ def run(
         raise
     finally:
         bar.close()
-    ended = trained()
-    return ended if best is None else ended._replace(params=best)
+    return trained()
 
 
 def check_settings(steps, every, patience, evaluate):

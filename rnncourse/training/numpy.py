@@ -1,6 +1,7 @@
 """The training loop in NumPy, batches of similar length, and the comparison of seeds."""
 
 from itertools import combinations
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +46,9 @@ def train(
     came after the best count.
 
     Ctrl-C, divergence and any other error raise with what was reached so far: the exception's attribute
-    ``trained``. Overflow in `loss` gives no warning: the loop looks at every loss and gradient itself.
+    ``trained``, with the same parameters that a run would return that ended there. Overflow in `loss` gives no
+    warning: the loop looks at every loss and gradient itself. It does not look at what the optimiser returns:
+    parameters that overflow in a step show in the next step's loss.
 
     Parameters
     ----------
@@ -64,12 +67,12 @@ def train(
         The optimiser's state of an earlier run, to go on with.
     evaluate : callable, optional
         ``evaluate(params)`` returns a float, the lower the better; called before the first step, then after
-        every `every` steps.
+        every `every` steps, and with `patience` after the last step too.
     every : int
     patience : int, optional
         Stop when so many evaluations came after the best one, and return the best one's parameters.
     progress : bool, optional
-        Whether to show a progress bar; by default where there is a terminal.
+        Whether to show a progress bar; by default where there is a terminal, so not in a notebook.
     description : str, optional
         What the progress bar says.
 
@@ -103,7 +106,8 @@ def train(
 
     return run(
         step,
-        lambda: (params, state),
+        lambda: params,
+        lambda: state,
         batches,
         steps=steps,
         evaluate=evaluate and (lambda: evaluate(params)),
@@ -208,16 +212,18 @@ class Comparison(NamedTuple):
     """Standard error of the difference."""
 
 
-def compare(a, b):
+def compare(a, b, paired=False):
     """Difference of two means over seeds, and its standard error.
 
-    Implements :eq:`training-error` of book/training. Source: Welch (1947): the two settings may have
-    different spreads and numbers of seeds; the test that goes with it is left out.
+    Implements :eq:`training-error`, :eq:`training-paired` of book/training. Source of the first: Welch (1947):
+    the two settings may have different spreads and numbers of seeds; the test that goes with it is left out.
 
     Parameters
     ----------
     a, b : (n,) and (m,) arrays of float
-        One result a seed, the seeds drawn apart; at least two each.
+        One result a seed; at least two each.
+    paired : bool
+        Whether ``a[i]`` and ``b[i]`` are of the same seed; otherwise all seeds must be different.
 
     Returns
     -------
@@ -226,18 +232,23 @@ def compare(a, b):
     Raises
     ------
     ValueError
-        If there are fewer than two results, or one is not finite.
+        If there are fewer than two results, one is not finite, or pairs are asked for and n is not m.
     """
     a, b = _check_results(a, b, 2)
+    if paired:
+        check_shape("b", b, n=len(a))
+        d = a - b
+        return Comparison(float(d.mean()), float(np.sqrt(d.var(ddof=1) / len(d))))
     error = np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
     return Comparison(float(a.mean() - b.mean()), float(error))
 
 
 def misled(a, b, k):
-    """How often k seeds of each setting would have put the two in the wrong order.
+    """How often k seeds of each setting would have put the two in the opposite order of all seeds.
 
     Implements :eq:`training-misled` of book/training: the share of all pairs of k results of the one and k of
-    the other whose means are in the opposite order of the means of all; a tie counts half.
+    the other whose means are in the opposite order of the means of all; a tie counts half. The order of all
+    is not the truth: two equal settings with ten results each give 0.4 for k = 1 on average, not 0.5.
 
     Parameters
     ----------
@@ -254,12 +265,15 @@ def misled(a, b, k):
     Raises
     ------
     ValueError
-        If `k` is out of range, the two means are equal, or a result is not finite.
+        If `k` is out of range, there are more than ten million pairs of choices, the two means are equal, or a
+        result is not finite.
     """
     a, b = _check_results(a, b, 1)
     check_positive("k", k)
     if k > min(len(a), len(b)):
         raise ValueError(f"k must be at most {min(len(a), len(b))}, the number of results, got {k}")
+    if (pairs := comb(len(a), k) * comb(len(b), k)) > 10**7:
+        raise ValueError(f"k = {k} of {len(a)} and {len(b)} results gives {pairs} pairs, more than ten million")
     sign = np.sign(a.mean() - b.mean())
     if not sign:
         raise ValueError("a and b must have different means: there is no order to get wrong")

@@ -1,5 +1,6 @@
 """The training loop for a torch module, and what a module costs."""
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -28,8 +29,9 @@ def train(
 
     Implements :eq:`training-step`, :eq:`training-stop` of book/training. It differs from the NumPy loop in
     that module and optimiser are changed in place, gradients come from autograd, and `evaluate` runs with the
-    module in evaluation mode and without gradients. Each step waits once for the device, to look at loss and
-    norm.
+    module in evaluation mode and without gradients. Norm and clipping are over the parameters of the optimiser,
+    those that a step changes; of gradients narrower than float32 the norm is taken in float32. Each step waits
+    for the device, to look at loss and norm.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ def train(
     batches : iterable
         One item a step, handed to `loss` as it is.
     optimiser : torch.optim.Optimizer
-        Over parameters of `model`. To go on with an earlier run, pass the same one again.
+        Over all parameters of `model` or some. To go on with an earlier run, pass the same one again.
     steps : int, optional
         Stop after so many steps. Without it the run ends with the batches, or never if they never end.
     clip : float, optional
@@ -47,19 +49,20 @@ def train(
         ``torch.nn.utils.clip_grad_norm_`` adds 1e-6 to the norm.
     evaluate : callable, optional
         ``evaluate(model)`` returns a number, the lower the better; called before the first step, then after
-        every `every` steps.
+        every `every` steps, and with `patience` after the last step too.
     every : int
     patience : int, optional
-        Stop when so many evaluations came after the best one, and set the module back to that.
+        Stop when so many evaluations came after the best one, and set the module back to that. After an error
+        the module stays as it is; the best parameters are then in the exception's ``trained``.
     progress : bool, optional
-        Whether to show a progress bar; by default where there is a terminal.
+        Whether to show a progress bar; by default where there is a terminal, so not in a notebook.
     description : str, optional
         What the progress bar says.
 
     Returns
     -------
     Trained
-        Its ``params`` are the module's state_dict, its ``state`` is the optimiser's.
+        Its ``params`` are a copy of the module's state_dict, its ``state`` of the optimiser's.
 
     Raises
     ------
@@ -71,16 +74,20 @@ def train(
     check_clip(clip)
 
     def step(batch):
+        model.zero_grad()
         optimiser.zero_grad()
         value = loss(model, batch)
         if not isinstance(value, torch.Tensor) or value.ndim:
             got = f"shape {tuple(value.shape)}" if hasattr(value, "shape") else type(value).__name__
             raise ValueError(f"loss must return a tensor with one number, got {got}")
         value.backward()
-        gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-        norm = torch.nn.utils.get_total_norm(gradients.values())
-        number, norm = torch.stack([value.detach().to(norm.dtype), norm]).tolist()
-        check_finite(number, norm, ((name, bool(g.isfinite().all())) for name, g in gradients.items()))
+        updated = [p for group in optimiser.param_groups for p in group["params"]]
+        names = {p: name for name, p in model.named_parameters()}
+        gradients = {names.get(p, i): p.grad for i, p in enumerate(updated) if p.grad is not None}
+        wide = [g.float() if g.dtype.itemsize < 4 else g for g in gradients.values()]
+        norm = torch.nn.utils.get_total_norm(wide)
+        number, norm = value.item(), norm.item()
+        check_finite(number, norm, ((str(name), bool(g.isfinite().all())) for name, g in gradients.items()))
         if clip is not None and norm > clip:
             for gradient in gradients.values():
                 gradient.mul_(clip / norm)
@@ -98,9 +105,9 @@ def train(
 
     trained = run(
         step,
-        lambda: (model.state_dict(), optimiser.state_dict()),
+        lambda: {name: tensor.detach().clone() for name, tensor in model.state_dict().items()},
+        lambda: copy.deepcopy(optimiser.state_dict()),
         batches,
-        keep=lambda params: {name: tensor.clone() for name, tensor in params.items()},
         steps=steps,
         evaluate=evaluate and evaluated,
         every=every,
