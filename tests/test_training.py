@@ -1,10 +1,12 @@
 """The two loops against one another and against loops written out; comparison of seeds by counting."""
 
 import importlib
+import json
 import math
 import subprocess
 import sys
 from itertools import combinations, count, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from rnncourse.bptt.numpy import cross_entropy_backward, output_backward, rnn_backward
+from rnncourse.data.tales import tales_text
 from rnncourse.gradients.numpy import clip_by_norm, global_norm
 from rnncourse.optim import SGD, Adagrad, Adam
 from rnncourse.optim._tree import tree_leaves
@@ -21,7 +24,20 @@ from rnncourse.rnn.numpy import cross_entropy_forward, output_forward, output_in
 from rnncourse.rnn.torch import RNN
 from rnncourse.testing import check_gradient, check_parity
 from rnncourse.training.architectures import ARCHITECTURES, Architecture, Embedding, Output, Recurrent
-from rnncourse.training.experiment import CELLS, held_out, model_init, model_loss, windows
+from rnncourse.training.exercise import QUESTIONS
+from rnncourse.training.experiment import (
+    CELLS,
+    Setting,
+    characters,
+    held_out,
+    learn,
+    model_init,
+    model_loss,
+    windows,
+    words,
+)
+from rnncourse.training.explorable import EQUAL, compute
+from rnncourse.training.explorable import explorable as figure
 from rnncourse.training.loop import since_best
 from rnncourse.training.numpy import Diverged, bucket_batches, compare, misled, padding_share, train
 from rnncourse.training.torch import build, cost
@@ -179,6 +195,128 @@ def test_since_best_counts(evaluation):
     n = since_best(evaluation)
     kept, after = evaluation[: len(evaluation) - n], evaluation[len(evaluation) - n :]
     assert kept[-1] == min(evaluation) and kept[-1] not in kept[:-1] and all(e >= kept[-1] for e in after)
+
+
+def stepping(values, steps, every, patience=3, error=None):
+    """Both loops, where the parameter counts the steps and the evaluations are `values` by steps taken."""
+
+    def items():
+        yield from range(steps)
+        if error:
+            raise error
+
+    model = torch.nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    torch.nn.init.zeros_(model.weight)
+    yield lambda: train(
+        lambda p, _: (1.0, -np.ones(1)),
+        np.zeros(1),
+        items(),
+        SGD(1.0),
+        evaluate=lambda p: values[int(p[0])],
+        every=every,
+        patience=patience,
+    )
+    yield lambda: torch_train(
+        model,
+        lambda model, _: -model.weight.sum(),
+        items(),
+        torch.optim.SGD(model.parameters(), 1.0),
+        evaluate=lambda model: values[int(model.weight.item())],
+        every=every,
+        patience=patience,
+    )
+
+
+def at(params):
+    """After which step the parameters of `stepping` are."""
+    return float(params["weight"].item() if isinstance(params, dict) else params[0])
+
+
+@pytest.mark.parametrize("steps, every, evaluated", [(5, 100, [0, 5]), (5, 3, [0, 3, 5]), (6, 3, [0, 3, 6])])
+def test_patience_evaluates_after_the_last_step_too(steps, every, evaluated):
+    for run in stepping([9, 8, 7, 6, 5, 4, 3], steps, every):
+        trained = run()
+        assert trained.history.evaluated.tolist() == evaluated
+        assert at(trained.params) == steps
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("here")])
+def test_what_an_interrupt_carries_is_the_best_with_patience_else_the_last(error):
+    for patience, expected in ((5, 1), (None, 4)):
+        for run in stepping([9, 5, 6, 7, 8], 4, 1, patience, error):
+            with pytest.raises(type(error)) as caught:
+                run()
+            assert at(caught.value.trained.params) == expected
+    for bad in (math.nan, math.inf):
+        for run in stepping([9, 5, 6, bad], 4, 1):
+            with pytest.raises(Diverged, match=f"the evaluation after 3 steps gave {bad}") as caught:
+                run()
+            assert at(caught.value.trained.params) == 1
+
+
+def test_results_of_the_twin_are_copies():
+    params, batches = drawn()
+    model = Classifier(params)
+    adam = torch.optim.Adam(model.parameters(), 0.1)
+    first = torch_train(model, torch_loss, batches, adam, steps=3)
+    kept = {name: p.clone() for name, p in first.params.items()}
+    moment = first.state["state"][0]["exp_avg"].clone()
+    torch_train(model, torch_loss, batches, adam, steps=3)
+    check_parity(first.params, kept)
+    check_parity({"moment": first.state["state"][0]["exp_avg"]}, {"moment": moment})
+    assert not any(p.requires_grad for p in first.params.values())
+
+
+def test_norm_and_clipping_of_the_twin_are_over_the_optimisers_parameters():
+    params, batches = drawn()
+    model = Classifier(params)
+    run = torch_train(model, torch_loss, [batches[0]] * 4, torch.optim.SGD(model.out.parameters(), 0.0))
+    _, (_, d_output) = loss(params, batches[0])
+    expected = np.full(4, global_norm(d_output))
+    check_parity({"norm": run.history.gradient_norm}, {"norm": expected})
+    clip = 0.5 * expected[0]
+    torch_train(model, torch_loss, batches[:1], torch.optim.SGD(model.out.parameters(), 1.0), clip=clip)
+    after = {n: p.detach().numpy() for n, p in model.out.named_parameters()}
+    check_parity(after, {n: p - 0.5 * getattr(d_output, n) for n, p in params[1]._asdict().items()})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_low_precision_keeps_loss_and_norm(dtype):
+    model = torch.nn.Linear(4, 1, bias=False, dtype=dtype)
+    torch.nn.init.zeros_(model.weight)
+    value = 70000.40625  # above float16, below the digits of bfloat16
+    slope = torch.tensor([[40000.0] * 4])  # each fits into float16, their norm does not
+
+    def large(model, _):
+        return (model.weight.float() * slope).sum() + value
+
+    run = torch_train(model, large, range(1), torch.optim.SGD(model.parameters(), 0.0))
+    assert run.history.loss[0] == pytest.approx(value, rel=1e-7)
+    assert run.history.gradient_norm[0] == pytest.approx(80000, rel=5e-3)
+    for bad in (math.inf, math.nan):
+        with pytest.raises(Diverged, match=f"the loss is {bad}"):
+            torch_train(
+                model, lambda m, _, bad=bad: large(m, _) * bad, [0], torch.optim.SGD(model.parameters(), 0.0)
+            )
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_evaluation_leaves_the_mode_as_it_was(mode):
+    params, batches = drawn()
+    model = Classifier(params).train(mode)
+    torch_train(
+        model, torch_loss, batches, torch.optim.SGD(model.parameters(), 0.1), evaluate=lambda m: 1.0, every=6
+    )
+    assert model.training is mode
+
+
+@pytest.mark.filterwarnings("error")
+def test_overflow_in_the_loss_gives_no_warning():
+    def overflowing(params, _):
+        return float(np.exp(params * 1e4).sum()), np.exp(params * 1e4) - np.exp(params * 1e4)
+
+    with pytest.raises(Diverged, match="the loss is inf"):
+        train(overflowing, np.ones(2), range(3), SGD(0.1))
 
 
 def test_without_patience_the_last_parameters_come_back():
@@ -339,7 +477,15 @@ def test_progress_bar_shows_on_demand(capsys):
     shown = capsys.readouterr().err
     assert "a run" in shown and "5/5" in shown and "loss" in shown
     train(loss, params, batches, SGD(0.1), progress=False)
+    train(loss, params, batches, SGD(0.1))  # no terminal
     assert capsys.readouterr().err == ""
+
+
+def test_progress_bar_shows_by_default_on_a_terminal(capsys, monkeypatch):
+    params, batches = drawn()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    train(loss, params, batches, SGD(0.1), description="a run")
+    assert "a run" in capsys.readouterr().err
 
 
 def test_numpy_half_needs_no_torch():
@@ -393,6 +539,48 @@ def test_larger_pools_pad_less():
     lengths = rng.geometric(0.1, 640)
     shares = [padding_share(lengths, bucket_batches(lengths, 16, rng, pool)) for pool in (1, 4, None)]
     assert shares[0] > shares[1] > shares[2] > 0
+
+
+def test_buckets_are_shuffled_and_so_is_their_order():
+    lengths = np.arange(1, 41)
+    rng = np.random.default_rng(1)
+    for pool in (None, 2):
+        drawn = [bucket_batches(lengths, 4, rng, pool) for _ in range(20)]
+        firsts = {tuple(batches[0]) for batches in drawn}
+        assert len(firsts) > 5  # of ten batches, each comes first about twice
+        assert len({tuple(np.sort(np.concatenate(batches[:2]))) for batches in drawn}) > 5
+    # Equal lengths: who meets whom is drawn anew.
+    alike = [bucket_batches(np.full(12, 3), 4, np.random.default_rng(seed)) for seed in range(8)]
+    assert len({frozenset(frozenset(b) for b in batches) for batches in alike}) == 8
+
+
+def test_one_small_batch_can_pad_more_than_it_must():
+    lengths = np.array([1, 1, 9, 9])
+    sorted_share = padding_share(lengths, bucket_batches(lengths, 3, np.random.default_rng(0)))
+    assert sorted_share > 0.3 and padding_share(lengths, [[0, 1], [2, 3]]) == 0
+
+
+@pytest.mark.equation("training-paired")
+def test_paired_error_is_that_of_the_differences():
+    rng = np.random.default_rng(11)
+    common = rng.normal(size=7)
+    a, b = common + 0.1 * rng.normal(size=7), common + 0.2 * rng.normal(size=7) - 0.5
+    result = compare(a, b, paired=True)
+    # var(a - b) = var(a) + var(b) - 2 cov(a, b)
+    moments = np.cov(a, b)
+    by_hand = np.sqrt((moments[0, 0] + moments[1, 1] - 2 * moments[0, 1]) / 7)
+    check_parity({"d": result.difference, "e": result.error}, {"d": np.mean(a - b), "e": by_hand})
+    assert result.error < 0.5 * compare(a, b).error
+
+
+def test_equal_settings_give_what_the_chapter_and_the_figure_say():
+    rng = np.random.default_rng(12)
+    pairs = rng.normal(size=(400, 2, 10))
+    for k, expected in zip((1, 3), EQUAL, strict=True):
+        shares = [misled(a, b, k) for a, b in pairs[: 400 if k == 1 else 200]]
+        error = np.std(shares, ddof=1) / np.sqrt(len(shares))
+        assert abs(np.mean(shares) - expected) < 0.005 + 3 * error
+        assert error < 0.012
 
 
 @pytest.mark.equation("training-error")
@@ -459,6 +647,177 @@ def test_language_model_gradient(cell, layers):
 
     flat = {name.replace(".", "_of_"): leaf for name, leaf in names.items()}
     check_gradient(value, flat, {name.replace(".", "_of_"): g for name, g in by_path(gradients).items()})
+
+
+def test_dropout_drops_the_share_it_says_and_keeps_the_mean():
+    rng = np.random.default_rng(13)
+    embedding, stack, output = model_init(rng, "rnn", V, D, 50)
+    # Logits of the right id alone: the loss of one step is then a function of the sum of what was kept.
+    output = output._replace(weight=np.zeros_like(output.weight), bias=np.zeros_like(output.bias))
+    batch = rng.integers(0, V, (2, 40, 30))
+    for drop in (0.1, 0.4):
+        _, (_, _, gradients) = model_loss(
+            "rnn", (embedding, stack, output), batch, drop, np.random.default_rng(14)
+        )
+        _, (_, _, without) = model_loss("rnn", (embedding, stack, output), batch)
+        # With zero logits the output weight's gradient is linear in what the layer reads: its mean over masks
+        # is that without dropout, and its spread is that of a share `drop` of zeros.
+        many = [
+            model_loss("rnn", (embedding, stack, output), batch, drop, np.random.default_rng(seed))[1][2]
+            for seed in range(40)
+        ]
+        weights = np.array([g.weight for g in many])
+        spread = weights.std(0, ddof=1)
+        assert np.abs(weights.mean(0) - without.weight).mean() < 0.25 * spread.mean()
+        x, y = batch
+        layer, _, _ = rnn_forward(embedding[x], np.zeros((30, 50)), stack[0])
+        error = (1 / V - (y[..., None] == np.arange(V))) / y.size
+        variance = np.einsum("tbv,tbh->vh", error**2, layer**2) * drop / (1 - drop)
+        np.testing.assert_allclose(np.mean(spread**2), np.mean(variance), rtol=0.1)
+        assert not np.allclose(gradients.weight, without.weight)
+
+
+def test_embeddings_have_one_norm_at_every_size():
+    for E in (4, 64, 300):
+        embedding, _, _ = model_init(np.random.default_rng(0), "rnn", 2000, E, 3)
+        assert np.mean((embedding**2).sum(1)) == pytest.approx(16, rel=0.05)
+
+
+def test_training_and_held_out_text_do_not_overlap():
+    for data in (characters, words):
+        training, last, n = data()
+        assert abs(len(last) / (len(training) + len(last)) - 0.1) < 1e-3
+        assert max(training.max(), last.max()) < n
+    training, last, _ = characters()
+    assert len(training) + len(last) == len(tales_text())
+
+
+def test_a_study_run_is_its_seeds_and_reads_only_the_first_characters():
+    setting, short = Setting("rnn", 4, 4), {"steps": 3, "B": 2, "T": 5, "drop": 0.2}
+    losses = [learn(setting, seed, **short).history.loss for seed in (0, 0, 1)]
+    assert np.array_equal(losses[0], losses[1]) and not np.array_equal(losses[0], losses[2])
+    training, last, V = characters()
+    # A text whose later part has other ids: a run on the first part must never meet them.
+    poisoned = training.copy()
+    poisoned[100:] = (poisoned[100:] + 1) % V
+    runs = [
+        learn(setting, 0, data=lambda text=text: (text, last, V), first=100, **short).history.loss
+        for text in (training, poisoned)
+    ]
+    assert np.array_equal(*runs)
+
+
+def lstm_size(D, H, layers=1, directions=1):
+    """Parameters of a stack of LSTM layers, written out."""
+    inputs = [D] + [H * directions] * (layers - 1)
+    return sum(directions * 4 * H * (d + H + 2) for d in inputs)
+
+
+def test_architectures_without_a_published_count_have_the_counts_of_their_rows():
+    counts = {a.task: cost(build(a)).parameters for a in ARCHITECTURES if not a.published}
+    gru = 3 * 200 * (100 + 200 + 2)
+    assert counts == {
+        "speech (notes: 500K words)": lstm_size(1, 1000, 7, 2),
+        "speech (notes: 82K words)": lstm_size(1, 600, 5, 2),
+        "captions": lstm_size(512, 512),
+        "images, 256 units": lstm_size(264, 256) + lstm_size(100, 256),
+        "images, 400 units": 2 * lstm_size(1, 400),
+        "images, 800 units": 2 * lstm_size(1, 800),
+        "answer selection": lstm_size(300, 500, 2, 2),
+        "summaries": 119_000 * 100 + 2 * gru + 68_000 * 100 + gru + 200 * 68_000 + 68_000,
+    }
+
+
+def test_explorable_judges_by_two_paired_errors_and_its_first_draws_mislead_somewhere():
+    d = np.array([-1.0, 1.0, 0.0, 2.0, 0.5, -0.3, 1.2, 0.1])
+    error = d.std(ddof=1) / np.sqrt(len(d))
+    base = np.linspace(0, 9, len(d)) ** 1.5  # what both owe to the seed
+    for errors, answer in ((1.5, "neither"), (1.95, "neither"), (2.05, "b"), (-2.05, "a")):
+        a = base + d - d.mean() + errors * error
+        assert compute({"a": a.tolist(), "b": base.tolist(), "k": 1})["answer"] == answer
+    record = json.loads((Path(__file__).parents[1] / "book/results/training-study.json").read_text())
+    told, first = [], []
+    for pair in figure(record).data["pairs"]:
+        a, b = pair["losses"]
+        told.append(compute({"a": a, "b": b, "k": 1})["answer"])
+        first.append("a" if a[0] < b[0] else "b")
+    decided = [(t, f) for t, f in zip(told, first, strict=True) if t != "neither"]
+    assert len(decided) >= 2 and any(t != f for t, f in decided) and any(t == f for t, f in decided)
+    assert "neither" in told
+
+
+def steady(seed, every, steps, lr, wrong=None):
+    """Answers to question 6: a right one, and those with one mistake."""
+    rng, looking = np.random.default_rng(seed).spawn(2)
+    if wrong == "second generator of the same seed":
+        looking = np.random.default_rng(seed)
+    if wrong == "evaluation without seed":
+        looking = np.random.default_rng()
+    truth, w = rng.normal(size=8), np.zeros(8)
+    fixed = (np.random.default_rng(0).random((16, 8)) < 0.9) / 0.9
+    losses, evaluations = [], []
+    for step in range(1, steps + 1):
+        if wrong == "same batches for every seed":
+            rng = np.random.default_rng(step)
+        x = rng.normal(size=(16, 8))
+        mask = (rng.random(x.shape) < 0.9) / 0.9
+        mask = {"no mask": np.ones_like(x), "mask not scaled": 0.9 * mask, "one mask": fixed}.get(wrong, mask)
+        error = (x * mask) @ w - x @ truth
+        losses.append((error**2).mean())
+        before = w
+        w = w - (0.1 if wrong == "rate ignored" and lr else lr) * 2 * (x * mask).T @ error / len(x)
+        if step % every:
+            continue
+        if wrong == "restored generator":
+            state = rng.bit_generator.state
+            x = rng.normal(size=(16, 8))
+            rng.bit_generator.state = state
+        elif wrong == "one generator":
+            x = rng.normal(size=(16, 8))
+        elif wrong == "one fixed batch":
+            x = np.random.default_rng([seed, 7]).normal(size=(16, 8))
+        elif wrong != "training batch":
+            x = looking.normal(size=(16, 8))
+        kept = (looking.random(x.shape) < 0.9) / 0.9 if wrong == "dropout in evaluation" else 1
+        read = before if wrong == "w before the step" else w
+        error = (x * kept) @ read - x @ truth
+        evaluations.append(
+            np.random.default_rng().random() if wrong == "random numbers" else (error**2).mean()
+        )
+        if wrong == "evaluation updates":
+            w = w - lr * 2 * x.T @ error / len(x)
+    return np.array(losses), np.array(evaluations)
+
+
+QUESTION_6 = {
+    "random numbers": "called twice",
+    "evaluation without seed": "called twice",
+    "one generator": "the losses differ from step",
+    "evaluation updates": "the losses differ from step",
+    "one fixed batch": "each evaluation must draw a fresh batch",
+    "training batch": "also trained on",
+    "restored generator": "also trained on",
+    "second generator of the same seed": "training draws as well|also trained on",
+    "same batches for every seed": "different seeds must draw different batches",
+    "no mask": "your losses are not those of this training",
+    "mask not scaled": "your evaluations are not those of this training",
+    "one mask": "your losses are not those of this training",
+    "rate ignored": "your losses are not those of this training",
+    "dropout in evaluation": "your evaluations are not those of this training",
+    "w before the step": "your evaluations are not those of this training",
+}
+
+
+@pytest.mark.parametrize("wrong", QUESTION_6)
+def test_wrong_answers_to_question_6_are_refused(wrong):
+    with pytest.raises(AssertionError, match=QUESTION_6[wrong]):
+        QUESTIONS["q6"].judge(lambda *arguments: steady(*arguments, wrong), np.random.default_rng(0))
+
+
+def test_right_answers_to_question_6_pass():
+    # Generator 38 once drew the same seed twice.
+    for seed in (0, 38):
+        QUESTIONS["q6"].judge(steady, np.random.default_rng(seed))
 
 
 def test_windows_are_pieces_of_the_text():
@@ -566,6 +925,11 @@ MESSAGES = [
     (lambda: compare(np.zeros((2, 2)), ZEROS), "a must have shape (n,) = (any,), got (2, 2)"),
     (lambda: compare(ZEROS, np.array([1.0, math.nan])), "b must be finite, got nan or inf"),
     (lambda: compare(np.array([1, 2]), ZEROS), "a must hold floats, got dtype int64"),
+    (lambda: compare(ZEROS, np.ones(3), paired=True), "b must have shape (n,) = (2,), got (3,)"),
+    (
+        lambda: misled(np.arange(20.0), np.ones(20), 10),
+        "k = 10 of 20 and 20 results gives 34134779536 pairs, over ten million",
+    ),
     (lambda: misled(ZEROS, np.ones(3), 3), "k must be at most 2, the number of results, got 3"),
     (lambda: misled(ZEROS, ZEROS, 1), "a and b must have different means: there is no order to get wrong"),
     (

@@ -87,6 +87,13 @@ ARCHITECTURES = (
     Architecture(
         "captions", "vinyals2015", (Recurrent("lstm", 512, 512),), "image network, embedding, output layer"
     ),
+    Architecture(
+        "images, 256 units",
+        "gregor2015",
+        # A window of 2 x 2 of image and of error image, and the decoder's output; 100 latent numbers.
+        (Recurrent("lstm", 2 * 2 * 2 + 256, 256), Recurrent("lstm", 100, 256)),
+        "reading and writing",
+    ),
     *(
         Architecture(
             f"images, {H} units",
@@ -94,7 +101,7 @@ ARCHITECTURES = (
             (Recurrent("lstm", 1, H), Recurrent("lstm", 1, H)),
             "inputs, reading and writing",
         )
-        for H in (256, 400, 800)
+        for H in (400, 800)
     ),
     Architecture(
         "answer selection",

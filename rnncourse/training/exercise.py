@@ -317,7 +317,7 @@ def _judge_run(answer, rng):
 
 
 def _judge_draws(losses, evaluations):
-    """Judge runs with w = 0 throughout, where a loss shows which batch was drawn; each array (runs, STEPS)."""
+    """Judge runs with w = 0 throughout, where a loss shows which batch was drawn; arrays (runs, STEPS)."""
     rounded, looked = losses.round(12), evaluations.round(12)
     if any(len(set(row)) < STEPS for row in rounded):
         raise AssertionError("each step must draw a fresh batch: with lr = 0 your losses repeat")

@@ -268,7 +268,7 @@ def record_words():
     rows = []
     for E in tqdm([4, 16, 50, 200, 300], "words"):
         settings = {"data": words, "T": 16}
-        choice, best = choose(Setting(E=E), (0.005, 0.01, 0.02, 0.04), **settings)
+        choice, best = choose(Setting(E=E), STUDY_RATES, **settings)
         loss = [final(learn(Setting(E=E, lr=best), seed, **settings)) for seed in range(8)]
         rows.append(
             {"E": E, "lr": best, "choice": {str(lr): values for lr, values in choice.items()}, "loss": loss}

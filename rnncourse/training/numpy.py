@@ -46,7 +46,7 @@ def train(
     came after the best count.
 
     Ctrl-C, divergence and any other error raise with what was reached so far: the exception's attribute
-    ``trained``, with the same parameters that a run would return that ended there. Overflow in `loss` gives no
+    ``trained``, with the parameters that a run would return that ended there. Overflow in `loss` gives no
     warning: the loop looks at every loss and gradient itself. It does not look at what the optimiser returns:
     parameters that overflow in a step show in the next step's loss.
 
@@ -215,8 +215,9 @@ class Comparison(NamedTuple):
 def compare(a, b, paired=False):
     """Difference of two means over seeds, and its standard error.
 
-    Implements :eq:`training-error`, :eq:`training-paired` of book/training. Source of the first: Welch (1947):
-    the two settings may have different spreads and numbers of seeds; the test that goes with it is left out.
+    Implements :eq:`training-error`, :eq:`training-paired` of book/training. Source of the first: Welch
+    (1947): the two settings may have different spreads and numbers of seeds; the test that goes with it is
+    left out.
 
     Parameters
     ----------
@@ -265,15 +266,15 @@ def misled(a, b, k):
     Raises
     ------
     ValueError
-        If `k` is out of range, there are more than ten million pairs of choices, the two means are equal, or a
-        result is not finite.
+        If `k` is out of range, there are more than ten million pairs of choices, the two means are equal, or
+        a result is not finite.
     """
     a, b = _check_results(a, b, 1)
     check_positive("k", k)
     if k > min(len(a), len(b)):
         raise ValueError(f"k must be at most {min(len(a), len(b))}, the number of results, got {k}")
     if (pairs := comb(len(a), k) * comb(len(b), k)) > 10**7:
-        raise ValueError(f"k = {k} of {len(a)} and {len(b)} results gives {pairs} pairs, more than ten million")
+        raise ValueError(f"k = {k} of {len(a)} and {len(b)} results gives {pairs} pairs, over ten million")
     sign = np.sign(a.mean() - b.mean())
     if not sign:
         raise ValueError("a and b must have different means: there is no order to get wrong")

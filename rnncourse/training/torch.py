@@ -29,9 +29,9 @@ def train(
 
     Implements :eq:`training-step`, :eq:`training-stop` of book/training. It differs from the NumPy loop in
     that module and optimiser are changed in place, gradients come from autograd, and `evaluate` runs with the
-    module in evaluation mode and without gradients. Norm and clipping are over the parameters of the optimiser,
-    those that a step changes; of gradients narrower than float32 the norm is taken in float32. Each step waits
-    for the device, to look at loss and norm.
+    module in evaluation mode and without gradients. Norm and clipping are over the parameters of the
+    optimiser, those that a step changes; of gradients narrower than float32 the norm is taken in float32.
+    Each step waits for the device, to look at loss and norm.
 
     Parameters
     ----------
