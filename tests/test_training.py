@@ -750,7 +750,7 @@ def steady(seed, every, steps, lr, wrong=None):
     """Answers to question 6: a right one, and those with one mistake."""
     rng, looking = np.random.default_rng(seed).spawn(2)
     if wrong == "second generator of the same seed":
-        looking = np.random.default_rng(seed)
+        rng, looking = np.random.default_rng(seed), np.random.default_rng(seed)
     if wrong == "evaluation without seed":
         looking = np.random.default_rng()
     truth, w = rng.normal(size=8), np.zeros(8)
