@@ -1,0 +1,596 @@
+"""The LSTM, its variants and what the chapter measures, against torch, autograd and central differences."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnncourse._numerics import sigmoid
+from rnncourse.lstm import explorable
+from rnncourse.lstm.character import (
+    CharacterModel,
+    ablate,
+    correlations,
+    inside_quotes,
+    pack,
+    quote_scores,
+    read_text,
+    split_text,
+    unpack,
+)
+from rnncourse.lstm.numpy import (
+    LSTMParams,
+    forget_bias,
+    half_life,
+    lstm_backward,
+    lstm_forward,
+    lstm_init,
+    lstm_step,
+)
+from rnncourse.lstm.torch import LSTM, LSTMFunction, PeepholeLSTM
+from rnncourse.lstm.variants import (
+    CoupledParams,
+    PeepholeParams,
+    RelevanceParams,
+    coupled_backward,
+    coupled_forward,
+    coupled_to_lstm,
+    peephole_backward,
+    peephole_forward,
+    relevance_backward,
+    relevance_forward,
+    variant_init,
+)
+from rnncourse.rnn.numpy import OutputParams
+from rnncourse.testing import check_gradient, check_parity, relative_error
+
+T, B, D, H = 6, 3, 4, 5  # all different, all above one
+ROOT = Path(__file__).parents[1]
+
+
+def draw_params(rng, cls=LSTMParams, D=D, H=H):
+    return lstm_init(rng, D, H) if cls is LSTMParams else variant_init(rng, cls, D, H)
+
+
+def drawn(cls=LSTMParams, seed=0, T=T):
+    """Inputs, state, parameters, and random cotangents for every output."""
+    rng = np.random.default_rng(seed)
+    x, state = rng.normal(size=(T, B, D)), tuple(rng.normal(size=(2, B, H)))
+    return x, state, draw_params(rng, cls), rng.normal(size=(T, B, H)), tuple(rng.normal(size=(2, B, H)))
+
+
+def by_name(dx, dstate, dparams):
+    return {"x": dx, "h_0": dstate[0], "c_0": dstate[1], **dparams._asdict()}
+
+
+def results(output, state):
+    return {"output": output, "h_T": state[0], "c_T": state[1]}
+
+
+def torch_layer(params, cls=torch.nn.LSTM, dtype=torch.float64, device=None):
+    """A layer of class `cls` with these weights, loaded strictly."""
+    H, D = params.weight_hh.shape[1], params.weight_ih.shape[1]
+    layer = cls(D, H, dtype=dtype, device=device)
+    layer.load_state_dict({f"{name}_l0": torch.tensor(p) for name, p in params._asdict().items()})
+    return layer
+
+
+def tensors(arrays, requires_grad=True):
+    return [torch.tensor(a, requires_grad=requires_grad) for a in arrays]
+
+
+def autograd(run, x, state, parameters, doutput, dstate):
+    """Results and gradients by autograd of ``run(x, (h_0, c_0)) -> output, (h_T, c_T)``."""
+    x, h_0, c_0 = tensors((x, *state))
+    output, (h_T, c_T) = run(x, (h_0, c_0))
+    names, weights = zip(*parameters.items(), strict=True)
+    inputs = {"x": x, "h_0": h_0, "c_0": c_0} | dict(zip(names, weights, strict=True))
+    cotangents = tensors((doutput, *dstate), False)
+    gradients = torch.autograd.grad((output, h_T, c_T), tuple(inputs.values()), cotangents)
+    return results(output.detach(), (h_T.detach(), c_T.detach())), dict(zip(inputs, gradients, strict=True))
+
+
+def nn_lstm(x, state, params, doutput, dstate):
+    """The same from torch.nn.LSTM."""
+    layer = torch_layer(params)
+
+    def run(x, state):
+        output, (h, c) = layer(x, (state[0][None], state[1][None]))
+        return output, (h[0], c[0])
+
+    named = {name.removesuffix("_l0"): p for name, p in layer.named_parameters()}
+    return autograd(run, x, state, named, doutput, dstate)
+
+
+@pytest.mark.equation("lstm-gates")
+@pytest.mark.equation("lstm-cell")
+@pytest.mark.equation("lstm-hidden")
+def test_forward_equals_torch_nn():
+    x, state, params, doutput, dstate = drawn()
+    expected, _ = nn_lstm(x, state, params, doutput, dstate)
+    output, after, _ = lstm_forward(x, state, params)
+    check_parity(results(output, after), expected)
+    h, c = state
+    for x_t, h_t in zip(x, output, strict=True):
+        h, c = lstm_step(x_t, (h, c), params)
+        check_parity({"h": h}, {"h": h_t})
+    check_parity({"c": c}, {"c": expected["c_T"]})
+
+
+@pytest.mark.equation("lstm-gates")
+@pytest.mark.equation("lstm-cell")
+@pytest.mark.equation("lstm-hidden")
+def test_step_equals_torch_cell():
+    x, state, params, _, _ = drawn()
+    cell = torch.nn.LSTMCell(D, H, dtype=torch.float64)
+    cell.load_state_dict({name: torch.tensor(p) for name, p in params._asdict().items()})
+    with torch.no_grad():
+        expected = cell(torch.tensor(x[0]), tuple(tensors(state, False)))
+    h, c = lstm_step(x[0], state, params)
+    check_parity({"h": h, "c": c}, {"h": expected[0], "c": expected[1]})
+
+
+@pytest.mark.equation("lstm-half")
+def test_one_tanh_serves_the_gates():
+    # The forward pass computes its gates by the identity, the step by the logistic function itself.
+    x, state, params, _, _ = drawn()
+    output, _, cache = lstm_forward(x, state, params)
+    a = x @ params.weight_ih.T + params.bias_ih + cache.h[:-1] @ params.weight_hh.T + params.bias_hh
+    a_i, a_f, a_g, a_o = np.split(a, 4, axis=-1)
+    gates = np.concatenate([sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)], axis=-1)
+    check_parity({"gates": cache.gates}, {"gates": gates})
+    check_parity({"output": output}, {"output": gates[..., 3 * H :] * np.tanh(cache.c[1:])})
+
+
+@pytest.mark.equation("lstm-dcell")
+@pytest.mark.equation("lstm-dgates")
+@pytest.mark.equation("lstm-carry")
+@pytest.mark.equation("lstm-weights")
+def test_backward_equals_autograd():
+    x, state, params, doutput, dstate = drawn()
+    _, expected = nn_lstm(x, state, params, doutput, dstate)
+    _, _, cache = lstm_forward(x, state, params)
+    check_parity(by_name(*lstm_backward(doutput, dstate, cache)), expected)
+
+
+def central_differences(forward, backward, cls):
+    x, state, params, doutput, dstate = drawn(cls)
+    _, _, cache = forward(x, state, params)
+
+    def loss(x, h_0, c_0, **weights):
+        output, (h_T, c_T), _ = forward(x, (h_0, c_0), cls(**weights))
+        return (output * doutput).sum() + (h_T * dstate[0]).sum() + (c_T * dstate[1]).sum()
+
+    arguments = by_name(x, state, params)
+    check_gradient(loss, arguments, by_name(*backward(doutput, dstate, cache)), tolerance=1e-7)
+
+
+@pytest.mark.equation("lstm-dcell")
+@pytest.mark.equation("lstm-dgates")
+@pytest.mark.equation("lstm-carry")
+@pytest.mark.equation("lstm-weights")
+def test_backward_equals_central_differences():
+    central_differences(lstm_forward, lstm_backward, LSTMParams)
+
+
+@pytest.mark.equation("lstm-peephole-back")
+def test_peephole_backward_equals_central_differences():
+    central_differences(peephole_forward, peephole_backward, PeepholeParams)
+
+
+@pytest.mark.equation("lstm-coupled-back")
+def test_coupled_backward_equals_central_differences():
+    central_differences(coupled_forward, coupled_backward, CoupledParams)
+
+
+@pytest.mark.equation("lstm-relevance-back")
+def test_relevance_backward_equals_central_differences():
+    central_differences(relevance_forward, relevance_backward, RelevanceParams)
+
+
+def test_backward_twice_gives_the_same():
+    x, state, params, doutput, dstate = drawn()
+    for forward, backward, cls in PAIRS:
+        x, state, params, doutput, dstate = drawn(cls)
+        _, _, cache = forward(x, state, params)
+        held = [x, *state, *params, doutput, *dstate, cache.h, cache.c, cache.gates]
+        before = [a.copy() for a in held]
+        first, second = (by_name(*backward(doutput, dstate, cache)) for _ in range(2))
+        assert all(np.array_equal(first[name], second[name]) for name in first)
+        assert all(np.array_equal(a, b) for a, b in zip(held, before, strict=True))
+        owned = list(first.values())
+        assert not any(np.shares_memory(a, b) for n, a in enumerate(owned) for b in owned[:n])
+
+
+PAIRS = [
+    (lstm_forward, lstm_backward, LSTMParams),
+    (peephole_forward, peephole_backward, PeepholeParams),
+    (coupled_forward, coupled_backward, CoupledParams),
+    (relevance_forward, relevance_backward, RelevanceParams),
+]
+SIGMOIDS = {PeepholeParams: "ifgo", CoupledParams: "igo", RelevanceParams: "iforg"}
+
+
+@pytest.mark.equation("lstm-peephole")
+@pytest.mark.equation("lstm-peephole-back")
+def test_peephole_equals_autograd_of_the_twin():
+    x, state, params, doutput, dstate = drawn(PeepholeParams)
+    layer = torch_layer(params, PeepholeLSTM)
+    named = {name.removesuffix("_l0"): p for name, p in layer.named_parameters()}
+    expected, gradients = autograd(layer, x, state, named, doutput, dstate)
+    output, after, cache = peephole_forward(x, state, params)
+    check_parity(results(output, after), expected)
+    check_parity(by_name(*peephole_backward(doutput, dstate, cache)), gradients)
+
+
+def plain_variant(cls, x, state, params):
+    """A variant written gate by gate, in torch: the oracle of its forward and backward pass."""
+    weight_ih, weight_hh, bias_ih, bias_hh = (p.chunk(len(SIGMOIDS[cls])) for p in params)
+    (h, c), outputs = state, []
+    for x_t in x:
+
+        def act(gate, seen, activation=torch.sigmoid):
+            n = SIGMOIDS[cls].index(gate)
+            return activation(x_t @ weight_ih[n].T + bias_ih[n] + seen @ weight_hh[n].T + bias_hh[n])  # noqa: B023
+
+        i, o = act("i", h), act("o", h)
+        if cls is CoupledParams:
+            c = (1 - i) * c + i * act("g", h, torch.tanh)
+            h = o * torch.tanh(c)
+        else:
+            c = act("f", h) * c + i * act("g", act("r", h) * h, torch.tanh)
+            h = o * c
+        outputs.append(h)
+    return torch.stack(outputs), (h, c)
+
+
+@pytest.mark.equation("lstm-coupled")
+@pytest.mark.equation("lstm-coupled-back")
+def test_coupled_equals_autograd():
+    x, state, params, doutput, dstate = drawn(CoupledParams)
+    weights = dict(zip(params._fields, tensors(params), strict=True))
+
+    def run(x, state):
+        return plain_variant(CoupledParams, x, state, weights.values())
+
+    expected, gradients = autograd(run, x, state, weights, doutput, dstate)
+    output, after, cache = coupled_forward(x, state, params)
+    check_parity(results(output, after), expected)
+    check_parity(by_name(*coupled_backward(doutput, dstate, cache)), gradients)
+
+
+@pytest.mark.equation("lstm-coupled")
+def test_coupled_cell_is_an_lstm_with_tied_gates():
+    x, state, params, _, _ = drawn(CoupledParams)
+    tied = coupled_to_lstm(params)
+    i, f, g, o = np.split(tied.weight_hh, 4)
+    check_parity({"i": i, "f": f}, {"i": params.weight_hh[:H], "f": -params.weight_hh[:H]})
+    check_parity({"g": g, "o": o}, {"g": params.weight_hh[H : 2 * H], "o": params.weight_hh[2 * H :]})
+    _, _, cache = lstm_forward(x, state, tied)
+    assert np.allclose(cache.gates[..., :H] + cache.gates[..., H : 2 * H], 1, rtol=0, atol=1e-14)
+
+
+@pytest.mark.equation("lstm-relevance")
+@pytest.mark.equation("lstm-relevance-back")
+def test_relevance_equals_autograd():
+    x, state, params, doutput, dstate = drawn(RelevanceParams)
+    weights = dict(zip(params._fields, tensors(params), strict=True))
+
+    def run(x, state):
+        return plain_variant(RelevanceParams, x, state, weights.values())
+
+    expected, gradients = autograd(run, x, state, weights, doutput, dstate)
+    output, after, cache = relevance_forward(x, state, params)
+    check_parity(results(output, after), expected)
+    check_parity(by_name(*relevance_backward(doutput, dstate, cache)), gradients)
+
+
+def gru_of_the_cheatsheet(x, h, params):
+    """Reset before the product, h = (1 - u) h + u g: the GRU of the table whose LSTM has a relevance gate."""
+    u_f_o_r_g = [np.split(p, 5) for p in params]
+    for x_t in x:
+
+        def a(n, seen):
+            weight_ih, weight_hh, bias_ih, bias_hh = (p[n] for p in u_f_o_r_g)
+            return x_t @ weight_ih.T + bias_ih + seen @ weight_hh.T + bias_hh  # noqa: B023
+
+        u, r = sigmoid(a(0, h)), sigmoid(a(3, h))
+        h = u * np.tanh(a(4, r * h)) + (1 - u) * h
+    return h
+
+
+@pytest.mark.equation("lstm-relevance")
+def test_relevance_cell_contains_the_gru_in_a_limit():
+    x, (h_0, _), params, _, _ = drawn(RelevanceParams)
+    for p in params:  # W_f = -W_u and b_f = -b_u
+        p[H : 2 * H] = -p[:H]
+    for bias, bound in ((40, 1e-12), (8, 1e-2)):
+        params.bias_ih[2 * H : 3 * H] = bias  # the output gate goes to one, and reaches it never
+        _, (h_T, _), _ = relevance_forward(x, (h_0, h_0), params)
+        error = relative_error(h_T, gru_of_the_cheatsheet(x, h_0, params))
+        assert error < bound and (bias == 40 or error > 1e-5)
+    # With W_f = -W_u but a bias of the forget gate of its own it is no GRU.
+    params.bias_ih[H : 2 * H] += 1
+    _, (h_T, _), _ = relevance_forward(x, (h_0, h_0), params)
+    assert relative_error(h_T, gru_of_the_cheatsheet(x, h_0, params)) > 0.05
+
+
+@pytest.mark.equation("lstm-half-life")
+def test_half_life_halves():
+    for f in (0.1, 0.5, 0.9, 0.999):
+        check_parity({"left": f ** half_life(f)}, {"left": 0.5})
+    assert half_life(1.0) == np.inf and half_life(0.0) == 0
+    check_parity({"steps": half_life(np.array([0.25, 0.5]))}, {"steps": [0.5, 1]})
+
+
+@pytest.mark.equation("lstm-bias")
+def test_forget_bias_gives_its_half_life():
+    for steps in (0.5, 1, 38, 1000):
+        check_parity({"steps": half_life(sigmoid(forget_bias(steps)))}, {"steps": steps})
+    assert abs(forget_bias(1000) - np.log(1000 / np.log(2))) < 1e-3
+
+
+@pytest.mark.equation("lstm-gates")
+@pytest.mark.equation("lstm-cell")
+@pytest.mark.equation("lstm-hidden")
+@pytest.mark.equation("lstm-dcell")
+@pytest.mark.equation("lstm-dgates")
+@pytest.mark.equation("lstm-carry")
+@pytest.mark.equation("lstm-weights")
+def test_twins_equal_torch_nn():
+    x, state, params, doutput, dstate = drawn()
+    expected, gradients = nn_lstm(x, state, params, doutput, dstate)
+    layer = torch_layer(params, LSTM)
+    named = {name.removesuffix("_l0"): p for name, p in layer.named_parameters()}
+    found, dfound = autograd(layer, x, state, named, doutput, dstate)
+    check_parity(found, expected)
+    check_parity(dfound, gradients)
+    weights = dict(zip(params._fields, tensors(params), strict=True))
+
+    def by_hand(x, state):
+        output, h_T, c_T = LSTMFunction.apply(x, *state, *weights.values())
+        return output, (h_T, c_T)
+
+    found, dfound = autograd(by_hand, x, state, weights, doutput, dstate)
+    check_parity(found, expected)
+    check_parity(dfound, gradients)
+
+
+def test_function_by_hand_passes_gradcheck():
+    x, state, params, _, _ = drawn(T=2)
+    assert torch.autograd.gradcheck(LSTMFunction.apply, tensors((x, *state, *params)))
+
+
+def test_weights_travel_both_ways():
+    layer = torch.nn.LSTM(D, H, dtype=torch.float64)
+    ours = LSTM(D, H, dtype=torch.float64)
+    ours.load_state_dict(layer.state_dict(), strict=True)
+    x, state, params, _, _ = drawn()
+    params = LSTMParams(*(p.detach().numpy() for p in ours.parameters()))
+    output, _, _ = lstm_forward(x, state, params)
+    back = torch_layer(params)
+    with torch.no_grad():
+        expected, _ = layer(torch.tensor(x), tuple(s[None] for s in tensors(state, False)))
+        again, _ = back(torch.tensor(x), tuple(s[None] for s in tensors(state, False)))
+    check_parity({"output": output, "back": again}, {"output": expected, "back": expected})
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 5), st.sampled_from(PAIRS), st.integers(0, 2**32 - 1))
+def test_a_split_sequence_with_carried_state_is_the_same(cut, pair, seed):
+    forward, backward, cls = pair
+    x, state, params, doutput, dstate = drawn(cls, seed)
+    output, after, cache = forward(x, state, params)
+    first, middle, one = forward(x[:cut], state, params)
+    second, end, two = forward(x[cut:], middle, params)
+    check_parity(results(np.concatenate([first, second]), end), results(output, after))
+    whole = by_name(*backward(doutput, dstate, cache))
+    dx_2, dmiddle, dparams_2 = backward(doutput[cut:], dstate, two)
+    dx_1, dstart, dparams_1 = backward(doutput[:cut], dmiddle, one)
+    total = cls(*(a + b for a, b in zip(dparams_1, dparams_2, strict=True)))
+    check_parity(by_name(np.concatenate([dx_1, dx_2]), dstart, total), whole)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.permutations(range(B)), st.sampled_from(PAIRS), st.integers(0, 2**32 - 1))
+def test_the_order_of_the_batch_does_not_matter(order, pair, seed):
+    forward, _, cls = pair
+    x, (h_0, c_0), params, _, _ = drawn(cls, seed)
+    output, _, _ = forward(x, (h_0, c_0), params)
+    permuted, _, _ = forward(x[:, order], (h_0[order], c_0[order]), params)
+    check_parity({"output": permuted}, {"output": output[:, order]})
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0, 1), st.integers(1, 60))
+def test_a_closed_input_gate_leaves_powers_of_f(f, steps):
+    params = LSTMParams(np.zeros((4, 1)), np.zeros((4, 1)), np.zeros(4), np.zeros(4))
+    with np.errstate(divide="ignore"):
+        params.bias_ih[:2] = -1e3, np.clip(np.log(f) - np.log1p(-f), -1e3, 1e3)
+    _, (_, c), _ = lstm_forward(np.ones((steps, 1, 1)), (np.zeros((1, 1)), np.ones((1, 1))), params)
+    assert abs(c[0, 0] - f**steps) < 1e-12
+
+
+def cast(tree, dtype):
+    if isinstance(tree, tuple):
+        parts = [cast(item, dtype) for item in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    return tree.astype(dtype)
+
+
+def test_dtype_is_kept():
+    for forward, backward, cls in PAIRS:
+        x, state, params, doutput, dstate = cast(drawn(cls), np.float32)
+        output, after, cache = forward(x, state, params)
+        found = [output, *after, *by_name(*backward(doutput, dstate, cache)).values()]
+        assert {a.dtype for a in found} == {np.dtype(np.float32)}
+    x, state, params, _, _ = cast(drawn(), np.float32)
+    assert {a.dtype for a in lstm_step(x[0], state, params)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_pre_activations_are_no_trouble(dtype):
+    for forward, backward, cls in PAIRS:
+        x, state, params, doutput, dstate = cast(drawn(cls), dtype)
+        signs = np.where(np.arange(params.bias_ih.size) % 2, 1e4, -1e4)
+        output, _, cache = forward(x, state, params._replace(bias_ih=signs.astype(dtype)))
+        found = by_name(*backward(doutput, dstate, cache))
+        assert np.isfinite(output).all() and all(np.isfinite(a).all() for a in found.values())
+
+
+def test_messages():
+    x, (h_0, c_0), params, doutput, (dh, dc) = drawn()
+    _, _, cache = lstm_forward(x, (h_0, c_0), params)
+    _, _, coupled, _, _ = drawn(CoupledParams)
+    bad = np.where(np.arange(D) == 1, np.nan, x)
+    peep = drawn(PeepholeParams)[2]
+    cases = [
+        (lambda: lstm_forward(x[0], (h_0, c_0), params), "x must have shape (T, B, D) = (any, any, 4), got (3, 4)"),
+        (lambda: lstm_forward(x[:0], (h_0, c_0), params), "T must be an integer of at least 1, got 0"),
+        (lambda: lstm_forward(x, (h_0.T, c_0), params), "h_0 must have shape (B, H) = (3, 5), got (5, 3)"),
+        (lambda: lstm_forward(x, (h_0, c_0[1:]), params), "c_0 must have shape (B, H) = (3, 5), got (2, 5)"),
+        (lambda: lstm_forward(bad, (h_0, c_0), params), "x must be finite, got nan or inf"),
+        (
+            lambda: lstm_forward(x.astype(np.float32), (h_0, c_0), params),
+            "h_0 must have the dtype of x, float32, got float64",
+        ),
+        (lambda: lstm_forward(x.astype(int), (h_0, c_0), params), "x must hold floats, got dtype int64"),
+        (
+            lambda: lstm_forward(x, (h_0, c_0), coupled),
+            "weight_hh must have shape (4H, H) = (20, 5), got (15, 5)",
+        ),
+        (
+            lambda: lstm_forward(x, (h_0, c_0), params._replace(bias_hh=np.zeros(5))),
+            "bias_hh must have shape (4H,) = (20,), got (5,)",
+        ),
+        (
+            lambda: coupled_forward(x, (h_0, c_0), params),
+            "weight_hh must have shape (3H, H) = (15, 5), got (20, 5)",
+        ),
+        (
+            lambda: relevance_forward(x, (h_0, c_0), params),
+            "weight_hh must have shape (5H, H) = (25, 5), got (20, 5)",
+        ),
+        (
+            lambda: peephole_forward(x, (h_0, c_0), peep._replace(weight_ch=np.zeros((4, 5)))),
+            "weight_ch must have shape (gates, H) = (3, 5), got (4, 5)",
+        ),
+        (lambda: lstm_step(x, (h_0, c_0), params), "x_t must have shape (B, D) = (any, any), got (6, 3, 4)"),
+        (
+            lambda: lstm_backward(doutput[1:], (dh, dc), cache),
+            "doutput must have shape (T, B, H) = (6, 3, 5), got (5, 3, 5)",
+        ),
+        (lambda: lstm_backward(doutput, (dh.T, dc), cache), "dh_T must have shape (B, H) = (3, 5), got (5, 3)"),
+        (lambda: lstm_backward(doutput, (dh, dc.T), cache), "dc_T must have shape (B, H) = (3, 5), got (5, 3)"),
+        (lambda: lstm_backward(doutput, (dh, dc * np.nan), cache), "dc_T must be finite, got nan or inf"),
+        (lambda: lstm_init(np.random.default_rng(0), 0, 3), "D must be an integer of at least 1, got 0"),
+        (lambda: half_life(1.5), "f must lie in [0, 1], got 1.5"),
+        (lambda: forget_bias(0), "steps must be above 0, got 0.0"),
+        (
+            lambda: LSTM(D, H)(torch.zeros(T, B, D + 1)),
+            "x must have shape (T, B, D) = (any, any, 4), got (6, 3, 5)",
+        ),
+        (
+            lambda: PeepholeLSTM(D, H)(torch.zeros(T, B, D), (torch.zeros(B, H), torch.zeros(H, B))),
+            "c_0 must have shape (B, H) = (3, 5), got (5, 3)",
+        ),
+    ]
+    for call, message in cases:
+        with pytest.raises(ValueError) as caught:
+            call()
+        assert str(caught.value) == message
+
+
+def small_model(seed=0, characters=' "abc.'):
+    rng = np.random.default_rng(seed)
+    V = len(characters)
+    return CharacterModel(characters, lstm_init(rng, V, H), OutputParams(*(rng.normal(size=s) for s in [(V, H), V])))
+
+
+def test_a_packed_model_is_the_same_to_half_a_step():
+    model = small_model()
+    again = unpack(json.loads(json.dumps(pack(model))))
+    assert again.characters == model.characters
+    for a, b in zip(again.output, model.output, strict=True):
+        rows = b if b.ndim == 2 else b[:, None]
+        assert (np.abs(np.reshape(a, rows.shape) - rows) <= np.abs(rows).max(1, keepdims=True) / 253).all()
+    assert relative_error(again.lstm.weight_hh, model.lstm.weight_hh) < 1 / 253
+    assert relative_error(again.lstm.bias_ih, model.lstm.bias_ih + model.lstm.bias_hh) < 1e-6
+    assert pack(again) == pack(model)
+    assert unpack(pack(model), np.float32).lstm.weight_ih.dtype == np.float32
+
+
+def test_an_ablated_unit_is_read_by_nobody():
+    model, text = small_model(), 'ab "c." a b' * 3
+    reading = read_text(model, text)
+    for unit in range(H):
+        # The reading with the unit's hidden state replaced at every step, written out.
+        h, c = np.zeros((2, 1, H))
+        x = np.eye(6)[[model.characters.index(character) for character in text]]
+        logits = []
+        for x_t in x:
+            h[:, unit] = 0.3
+            h, c = lstm_step(x_t[None], (h, c), model.lstm)
+            seen = np.where(np.arange(H) == unit, 0.3, h[0])
+            logits.append(model.output.weight @ seen + model.output.bias)
+        found = read_text(ablate(model, unit, 0.3), text).log_probability
+        expected = np.array(logits) - np.log(np.exp(logits).sum(1, keepdims=True))
+        check_parity({"log_probability": found}, {"log_probability": expected})
+        assert np.abs(found - reading.log_probability).max() > 1e-6
+    with pytest.raises(ValueError, match=r"unit must lie in 0 .. V - 1 = 4, got 5 .. 5"):
+        ablate(model, H, 0.0)
+
+
+def test_readings_of_units():
+    text = 'a "b c." a'
+    assert inside_quotes(text).tolist() == [False, False, True, True, True, True, True, False, False, False]
+    labels = inside_quotes(text)
+    states = np.column_stack([labels, ~labels, np.arange(10) % 2, np.zeros(10)]).astype(float)
+    expected = [1, -1, np.corrcoef(labels, np.arange(10) % 2)[0, 1], 0]
+    check_parity({"r": correlations(states, labels)}, {"r": expected})
+    model = small_model()
+    log_p = read_text(model, text).log_probability
+    scores = quote_scores(model, text)
+    ids = [model.characters.index(character) for character in text]
+    assert np.isclose(scores["loss"], -np.mean([log_p[t, ids[t + 1]] for t in range(9)]))
+    assert np.isclose(scores["closing"], -log_p[6, 1])
+    assert np.isclose(scores["inside"], np.exp(log_p[6, 1]))
+    assert len(split_text()[1]) > 20_000 and "".join(split_text()).count('"') == 2668
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype, bound", [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])
+def test_twins_on_cuda(dtype, bound):
+    on_device("cuda", dtype, bound)
+
+
+@pytest.mark.parametrize("dtype, bound", [(torch.float32, 1e-5), (torch.bfloat16, 5e-2)])
+def test_twins_in_low_precision(dtype, bound):
+    on_device("cpu", dtype, bound)
+
+
+def on_device(device, dtype, bound):
+    """Forward and backward of both twins against float64 of the same, rounded weights."""
+    x, state, params, doutput, dstate = drawn()
+
+    def rounded(arrays, kind):
+        return [torch.tensor(a, device=device).to(dtype).to(kind) for a in arrays]
+
+    def run(kind, function):
+        inputs = [t.requires_grad_() for t in rounded((x, *state, *params), kind)]
+        outputs = function(*inputs)
+        gradients = torch.autograd.grad(outputs, inputs, rounded((doutput, *dstate), kind))
+        return {f"{n}": t.detach().double().cpu() for n, t in enumerate((*outputs, *gradients))}
+
+    def written_out(x, h_0, c_0, *weights):
+        layer = LSTM(D, H, device=device, dtype=x.dtype)
+        named = dict(zip((f"{name}_l0" for name in params._fields), weights, strict=True))
+        output, after = torch.func.functional_call(layer, named, (x, (h_0, c_0)))
+        return output, *after
+
+    for function in (LSTMFunction.apply, written_out):
+        check_parity(run(dtype, function), run(torch.float64, function), tolerance=bound)
