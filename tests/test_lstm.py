@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnncourse._numerics import sigmoid
-from rnncourse.lstm import explorable
 from rnncourse.lstm.character import (
     CharacterModel,
     ablate,
@@ -22,6 +21,8 @@ from rnncourse.lstm.character import (
     split_text,
     unpack,
 )
+from rnncourse.lstm.experiment import LATCH, latch
+from rnncourse.lstm.explorable import NET, SEQUENCES, compute
 from rnncourse.lstm.numpy import (
     LSTMParams,
     forget_bias,
@@ -193,7 +194,6 @@ def test_relevance_backward_equals_central_differences():
 
 
 def test_backward_twice_gives_the_same():
-    x, state, params, doutput, dstate = drawn()
     for forward, backward, cls in PAIRS:
         x, state, params, doutput, dstate = drawn(cls)
         _, _, cache = forward(x, state, params)
@@ -449,7 +449,10 @@ def test_messages():
     bad = np.where(np.arange(D) == 1, np.nan, x)
     peep = drawn(PeepholeParams)[2]
     cases = [
-        (lambda: lstm_forward(x[0], (h_0, c_0), params), "x must have shape (T, B, D) = (any, any, 4), got (3, 4)"),
+        (
+            lambda: lstm_forward(x[0], (h_0, c_0), params),
+            "x must have shape (T, B, D) = (any, any, 4), got (3, 4)",
+        ),
         (lambda: lstm_forward(x[:0], (h_0, c_0), params), "T must be an integer of at least 1, got 0"),
         (lambda: lstm_forward(x, (h_0.T, c_0), params), "h_0 must have shape (B, H) = (3, 5), got (5, 3)"),
         (lambda: lstm_forward(x, (h_0, c_0[1:]), params), "c_0 must have shape (B, H) = (3, 5), got (2, 5)"),
@@ -484,8 +487,14 @@ def test_messages():
             lambda: lstm_backward(doutput[1:], (dh, dc), cache),
             "doutput must have shape (T, B, H) = (6, 3, 5), got (5, 3, 5)",
         ),
-        (lambda: lstm_backward(doutput, (dh.T, dc), cache), "dh_T must have shape (B, H) = (3, 5), got (5, 3)"),
-        (lambda: lstm_backward(doutput, (dh, dc.T), cache), "dc_T must have shape (B, H) = (3, 5), got (5, 3)"),
+        (
+            lambda: lstm_backward(doutput, (dh.T, dc), cache),
+            "dh_T must have shape (B, H) = (3, 5), got (5, 3)",
+        ),
+        (
+            lambda: lstm_backward(doutput, (dh, dc.T), cache),
+            "dc_T must have shape (B, H) = (3, 5), got (5, 3)",
+        ),
         (lambda: lstm_backward(doutput, (dh, dc * np.nan), cache), "dc_T must be finite, got nan or inf"),
         (lambda: lstm_init(np.random.default_rng(0), 0, 3), "D must be an integer of at least 1, got 0"),
         (lambda: half_life(1.5), "f must lie in [0, 1], got 1.5"),
@@ -505,10 +514,56 @@ def test_messages():
         assert str(caught.value) == message
 
 
+def mutant_arguments(function, condition):
+    """Arguments on which a mistake hides under `condition`; not all of them zero."""
+    steps = 1 if "one step" in condition else T
+    rng = np.random.default_rng(7)
+    cls = {
+        peephole_forward: PeepholeParams,
+        peephole_backward: PeepholeParams,
+        coupled_backward: CoupledParams,
+        relevance_forward: RelevanceParams,
+        relevance_backward: RelevanceParams,
+    }.get(function, LSTMParams)
+    x, (h_0, c_0), params, doutput, (dh, dc) = drawn(cls, 7, steps)
+    order = {RelevanceParams: "iforg"}.get(cls, "ifgo")
+    names = {"input": "i", "forget": "f", "output": "o", "relevance": "r"}
+    kind, _, gate = condition.partition(" ")
+    if kind in ("open", "shut"):
+        n = order.index(names[gate.removesuffix(" gate")])
+        params.bias_ih[n * H : (n + 1) * H] = 1e3 if kind == "open" else -1e3
+    if condition == "zero hidden states":
+        params.bias_ih[3 * H :] = -1e3
+        h_0 = 0 * h_0
+    if condition == "equal rows of f and g":
+        for p in params:
+            p[2 * H : 3 * H] = p[H : 2 * H]
+    if condition == "zero bias_hh":
+        params = params._replace(bias_hh=0 * params.bias_hh)
+    if condition == "zero peepholes":
+        params = params._replace(weight_ch=0 * params.weight_ch)
+    if condition.startswith("zero cell"):
+        c_0 = 0 * c_0
+    if condition.startswith("zero state"):
+        h_0 = 0 * h_0
+    if "no cotangent of h_T" in condition:
+        dh = 0 * dh
+    if "no cotangent of c_T" in condition:
+        dc = 0 * dc
+    if function is lstm_step:
+        return rng.normal(size=(B, D)), (h_0, c_0), params
+    forward = next(forward for forward, backward, _ in PAIRS if function in (forward, backward))
+    if function is forward:
+        return x, (h_0, c_0), params
+    return doutput, (dh, dc), forward(x, (h_0, c_0), params)[2]
+
+
 def small_model(seed=0, characters=' "abc.'):
     rng = np.random.default_rng(seed)
     V = len(characters)
-    return CharacterModel(characters, lstm_init(rng, V, H), OutputParams(*(rng.normal(size=s) for s in [(V, H), V])))
+    return CharacterModel(
+        characters, lstm_init(rng, V, H), OutputParams(*(rng.normal(size=s) for s in [(V, H), V]))
+    )
 
 
 def test_a_packed_model_is_the_same_to_half_a_step():
@@ -546,8 +601,8 @@ def test_an_ablated_unit_is_read_by_nobody():
 
 
 def test_readings_of_units():
-    text = 'a "b c." a'
-    assert inside_quotes(text).tolist() == [False, False, True, True, True, True, True, False, False, False]
+    text = 'a. "bc." a'
+    assert inside_quotes(text).tolist() == [False, False, False, True, True, True, True, False, False, False]
     labels = inside_quotes(text)
     states = np.column_stack([labels, ~labels, np.arange(10) % 2, np.zeros(10)]).astype(float)
     expected = [1, -1, np.corrcoef(labels, np.arange(10) % 2)[0, 1], 0]
@@ -559,7 +614,47 @@ def test_readings_of_units():
     assert np.isclose(scores["loss"], -np.mean([log_p[t, ids[t + 1]] for t in range(9)]))
     assert np.isclose(scores["closing"], -log_p[6, 1])
     assert np.isclose(scores["inside"], np.exp(log_p[6, 1]))
+    assert np.isclose(scores["outside"], np.exp(log_p[1, 1]))
     assert len(split_text()[1]) > 20_000 and "".join(split_text()).count('"') == 2668
+
+
+def latch_layer():
+    """The explorable's net as a layer of one unit."""
+    weight_ih, weight_hh, bias = (np.array(NET[name], float) for name in ("weight_ih", "weight_hh", "bias"))
+    return LSTMParams(weight_ih, weight_hh[:, None], bias, np.zeros(4))
+
+
+def test_the_explorable_runs_the_layer():
+    for sequence in SEQUENCES:
+        t = np.arange(len(sequence["x"]))
+        x = np.stack([sequence["x"], t == sequence["store"], t == sequence["ask"]], axis=1)[:, None]
+        zeros = np.zeros((1, 1))
+        output, _, cache = lstm_forward(x.astype(float), (zeros, zeros), latch_layer())
+        found = compute({"net": NET, **sequence, "gates": {"i": None, "f": None, "o": None}})
+        gates = np.array([found[name] for name in "ifgo"]).T
+        check_parity({"gates": gates, "h": found["h"]}, {"gates": cache.gates[:, 0], "h": output[:, 0, 0]})
+        assert found["error"] < 0.1 and found["leak"] < 0.1
+        assert np.isclose(found["own"] + found["noise"], found["c"][sequence["ask"]])
+        # By hand, with a gate of one's own: the input gate open at one step, all kept, shown at another.
+        hand = {name: [0.0] * len(t) for name in "io"} | {"f": [1.0] * len(t)}
+        hand["i"][sequence["store"]] = hand["o"][sequence["ask"]] = 1.0
+        found = compute({"net": NET, **sequence, "gates": hand})
+        assert found["noise"] == 0 and found["error"] < 0.1 and found["path"] == 1
+
+
+def test_the_explorable_net_is_the_recorded_one():
+    record = json.loads((ROOT / "book/results/lstm-latch.json").read_text())
+    weights = record["weights"]
+    assert record["settings"] == LATCH
+    assert NET["weight_ih"] == weights["weight_ih"]
+    assert np.array_equal(NET["weight_hh"], np.ravel(weights["weight_hh"]))
+    assert np.allclose(NET["bias"], np.add(weights["bias_ih"], weights["bias_hh"]), rtol=0, atol=1e-9)
+    assert (NET["readout"], NET["readout_bias"]) == (weights["weight"][0][0], weights["bias"][0])
+    x, y = latch(np.random.default_rng(5), LATCH["T"], 500)
+    zeros = np.zeros((500, 1))
+    output, _, _ = lstm_forward(x, (zeros, zeros), latch_layer())
+    answers = NET["readout"] * output[..., 0] + NET["readout_bias"]
+    assert np.sqrt(((answers - y) ** 2).mean()) < 0.02
 
 
 @pytest.mark.gpu

@@ -118,7 +118,9 @@ def pack(model):
 def _pack_rows(array):
     scale = np.maximum(np.abs(array).max(axis=1), 1e-12).astype("<f4") / np.float32(127)
     values = np.rint(array / scale[:, None]).astype(np.int8)
-    text = {name: base64.b64encode(a.tobytes()).decode() for name, a in {"scale": scale, "values": values}.items()}
+    text = {
+        name: base64.b64encode(a.tobytes()).decode() for name, a in {"scale": scale, "values": values}.items()
+    }
     return {"shape": list(array.shape), **text}
 
 
@@ -208,7 +210,7 @@ def ablate(model, unit, value):
 
 
 def inside_quotes(text):
-    """For each character, whether a quotation is open after it; an opening mark counts, a closing one does not.
+    """For each character, whether a quotation is open after it: from its opening mark to its last letter.
 
     Parameters
     ----------

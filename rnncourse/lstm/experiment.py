@@ -38,7 +38,7 @@ def new_layer(rng, cell, D, H):
 
 
 def run_layer(x, params):
-    """States of a layer from a zero state, and a function that sends their gradient back to the parameters."""
+    """States of a layer from a zero state, and a function from their gradient to that of the parameters."""
     zeros = np.zeros((x.shape[1], params.weight_hh.shape[1]), x.dtype)
     if len(params.weight_hh) == params.weight_hh.shape[1]:
         output, _, cache = rnn_forward(x, zeros, params)
@@ -126,13 +126,11 @@ def train_latch(seed):
     s, rng = LATCH, np.random.default_rng(seed)
     params = lstm_init(rng, 3, s["H"], forget_bias=1.0), output_init(rng, s["H"], 1)
     batches = iter(lambda: latch(rng, s["T"], s["B"]), None)
-    return train(
-        latch_loss, params, batches, Adam(s["lr"]), steps=s["steps"], clip=s["clip"], progress=False
-    )
+    return train(latch_loss, params, batches, Adam(s["lr"]), steps=s["steps"], clip=s["clip"], progress=False)
 
 
 def quote_units(model, progress=None):
-    """Which unit goes with quotations, and what does it do? Chosen on one half of a text, tested on the other.
+    """Which unit goes with quotations, and what does it do? Read on one half of a text, cut off on the other.
 
     Parameters
     ----------
@@ -179,8 +177,8 @@ def record_adding():
 def record_copy():
     """The copying problem, eight seeds a cell: ``book/results/lstm-copy.json``.
 
-    Beside it four seeds of one cell with ten symbols to keep, as in the literature: ``long``, the mean loss of
-    the last tenth.
+    Beside it ``long``: the mean loss of the last tenth in four seeds of one cell with ten symbols to keep, as
+    in the literature.
     """
     s = LONG_COPY
     tail = s["steps"] // 10

@@ -10,9 +10,10 @@ from rnncourse._checks import check_shape
 class LSTM(nn.Module):
     """One LSTM layer over a sequence.
 
-    Implements :eq:`lstm-gates`, :eq:`lstm-cell`, :eq:`lstm-hidden` of book/lstm. The parameters have the names
-    of ``torch.nn.LSTM`` with one layer, so a state_dict of either loads into the other strictly. Where speed
-    counts on a GPU, use ``torch.nn.LSTM``, which calls cuDNN; this class is the one to read and to change.
+    Implements :eq:`lstm-gates`, :eq:`lstm-cell`, :eq:`lstm-hidden` of book/lstm. The parameters have the
+    names of ``torch.nn.LSTM`` with one layer, so a state_dict of either loads into the other strictly. Where
+    speed counts, use ``torch.nn.LSTM``, which calls cuDNN on a GPU; this class is the one to read and to
+    change.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Three relatives of the LSTM cell in NumPy: peepholes, coupled gates, and the cheatsheet's relevance gate."""
+"""Three relatives of the LSTM cell in NumPy: peepholes, coupled gates, the cheatsheet's relevance gate."""
 
 from typing import NamedTuple
 
@@ -272,7 +272,7 @@ class RelevanceParams(NamedTuple):
 def relevance_forward(x, state, params):
     """Run the cheatsheet's LSTM: a relevance gate inside the candidate, and no tanh on the way out.
 
-    Implements :eq:`lstm-relevance` of book/lstm. Source: the table in the notes of Amidi and Amidi (2019);
+    Implements :eq:`lstm-relevance` of book/lstm. Source: the table of two of the course's source notes;
     r is their relevance gate, i their update gate.
 
     Parameters
