@@ -639,7 +639,7 @@ def test_the_explorable_runs_the_layer():
         hand = {name: [0.0] * len(t) for name in "io"} | {"f": [1.0] * len(t)}
         hand["i"][sequence["store"]] = hand["o"][sequence["ask"]] = 1.0
         found = compute({"net": NET, **sequence, "gates": hand})
-        assert found["noise"] == 0 and found["error"] < 0.1 and found["path"] == 1
+        assert abs(found["noise"]) < 1e-12 and found["error"] < 0.15 and found["path"] == 1
 
 
 def test_the_explorable_net_is_the_recorded_one():

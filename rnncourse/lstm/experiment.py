@@ -33,8 +33,13 @@ CELLS = ("rnn", 0, 1, 4)
 
 
 def new_layer(rng, cell, D, H):
-    """Parameters of a tanh network ("rnn") or of an LSTM with this forget bias."""
-    return rnn_init(rng, D, H) if cell == "rnn" else lstm_init(rng, D, H, forget_bias=cell)
+    """Parameters of a tanh network ("rnn"), or of an LSTM with this forget bias; "shut" is 4 and i at -4."""
+    if cell == "rnn":
+        return rnn_init(rng, D, H)
+    params = lstm_init(rng, D, H, forget_bias=4 if cell == "shut" else cell)
+    if cell == "shut":
+        params.bias_ih[:H] -= 4
+    return params
 
 
 def run_layer(x, params):
@@ -157,11 +162,11 @@ def quote_units(model, progress=None):
     }
 
 
-def curves(run, settings, points=20):
+def curves(run, settings, cells=CELLS, points=20):
     """Loss curves of all cells and seeds, as means over equal stretches of training."""
     steps = settings["steps"]
     found = {}
-    for cell in CELLS:
+    for cell in cells:
         losses = [run(seed, cell) for seed in tqdm(range(SEEDS), f"{run.__name__}, {cell}")]
         means = np.array(losses).reshape(SEEDS, points, -1).mean(axis=2)
         found[str(cell)] = means.round(5).tolist()
@@ -172,6 +177,11 @@ def curves(run, settings, points=20):
 def record_adding():
     """The adding problem, eight seeds a cell: ``book/results/lstm-adding.json``."""
     return curves(train_adding, ADDING)
+
+
+def record_shut():
+    """The adding problem with forget bias 4 and shut input gates: ``book/results/lstm-shut.json``."""
+    return curves(train_adding, ADDING, ("shut",))
 
 
 def record_copy():
@@ -215,6 +225,7 @@ def record_characters():
 
 RECORDS = {
     "adding": record_adding,
+    "shut": record_shut,
     "copy": record_copy,
     "latch": record_latch,
     "characters": record_characters,

@@ -10,12 +10,23 @@ from rnncourse.explorable import Explorable
 T = 12
 # One unit trained by rnncourse.lstm.experiment.train_latch: the weights of book/results/lstm-latch.json.
 # Rows i, f, g, o; columns of weight_ih: the number, the mark "store", the mark "ask".
-NET = {}
+NET = {
+    "weight_ih": [
+        [0.459, 8.958, -0.12],
+        [-1.593, -6.142, 3.962],
+        [0.404, 0.524, -0.125],
+        [0.018, -0.551, 7.893],
+    ],
+    "weight_hh": [-4.171, 1.612, 6.502, 0.534],
+    "bias": [-5.33, 8.076, -0.504, -5.675],
+    "readout": 2.921,
+    "readout_bias": -0.002,
+}
 # Numbers from -0.9 to 0.9, the step that stores and the step that asks, counted from 0; set by hand.
 SEQUENCES = [
     {"x": [-0.4, 0.3, 0.7, -0.8, 0.5, -0.6, 0.9, 0.2, -0.7, 0.4, -0.3, 0.6], "store": 2, "ask": 10},
     {"x": [-0.5, 0.8, 0.6, -0.2, 0.9, 0.7, 0.8, -0.1, 0.9, 0.5, 0.6, 0.4], "store": 0, "ask": 11},
-    {"x": [0.9, -0.7, 0.2, 0.1, -0.9, -0.5, -0.8, 0.3, -0.6, -0.9, 0.7, -0.4], "store": 3, "ask": 8},
+    {"x": [0.9, -0.7, 0.2, -0.8, 0.9, -0.5, -0.8, 0.3, -0.6, -0.9, 0.7, -0.4], "store": 3, "ask": 8},
 ]
 
 
