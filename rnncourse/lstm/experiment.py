@@ -146,19 +146,20 @@ def quote_units(model, progress=None):
     -------
     dict
         ``correlation`` and ``half_life`` of each unit's cell on the first half of the held-out text,
-        ``mean_h`` there, ``whole``, the scores of the model on the second half, and ``ablated``, those
-        without each unit.
+        ``mean_h`` there, ``whole``, the scores of the model on the second half, and ``ablated``, the
+        same without each unit.
     """
     first, second = split_text(split_text()[1], 0.5)
     reading = read_text(model, first)
     mean_h = reading.h.mean(axis=0)
     units = tqdm(range(len(mean_h)), "ablation", disable=None if progress is None else not progress)
+    ablated = [quote_scores(ablate(model, unit, mean_h[unit]), second) for unit in units]
     return {
         "correlation": correlations(reading.c, inside_quotes(first)),
         "half_life": half_life(np.exp(np.log(reading.f).mean(axis=0))),
         "mean_h": mean_h,
         "whole": quote_scores(model, second),
-        "ablated": [quote_scores(ablate(model, unit, mean_h[unit]), second) for unit in units],
+        "ablated": {name: np.array([scores[name] for scores in ablated]) for name in ablated[0]},
     }
 
 
@@ -218,9 +219,13 @@ def record_characters():
         # What is studied is what is stored: the model with one byte a weight.
         models.append(pack(train_characters(seed, **settings)))
         units = quote_units(unpack(models[-1]))
-        rounded = {name: np.round(units[name], 5).tolist() for name in ("correlation", "half_life", "mean_h")}
-        seeds.append({"seed": seed, **rounded, "whole": units["whole"], "ablated": units["ablated"]})
+        whole, ablated = (_rounded(units.pop(name)) for name in ("whole", "ablated"))
+        seeds.append({"seed": seed, **_rounded(units), "whole": whole, "ablated": ablated})
     return {"settings": CHARACTERS, "seeds": seeds, "model": models[0]}
+
+
+def _rounded(arrays):
+    return {name: np.round(array, 5).tolist() for name, array in arrays.items()}
 
 
 RECORDS = {
