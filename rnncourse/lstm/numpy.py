@@ -105,9 +105,9 @@ def lstm_step(x_t, state, params):
 def lstm_forward(x, state, params):
     """Run the recurrence over a sequence.
 
-    Implements :eq:`lstm-gates`, :eq:`lstm-cell`, :eq:`lstm-hidden` of book/lstm; the source is that of
-    :func:`lstm_step`. The input products of all steps are one matrix product, made before the loop, and one
-    tanh serves the four gates, by :eq:`lstm-half`.
+    Implements :eq:`lstm-gates`, :eq:`lstm-cell`, :eq:`lstm-hidden`, :eq:`lstm-half` of book/lstm; the source
+    is that of :func:`lstm_step`. The input products of all steps are one matrix product, made before the
+    loop, and one tanh serves the four gates.
 
     Parameters
     ----------
