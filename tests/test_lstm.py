@@ -453,7 +453,10 @@ def test_messages():
             lambda: lstm_forward(x[0], (h_0, c_0), params),
             "x must have shape (T, B, D) = (any, any, 4), got (3, 4)",
         ),
-        (lambda: lstm_forward(x[:0], (h_0, c_0), params), "T must be an integer of at least 1, got 0"),
+        (
+            lambda: lstm_forward(x[:0], (h_0, c_0), params),
+            "x must have shape (T, B, D) with no size 0, got (0, 3, 4)",
+        ),
         (lambda: lstm_forward(x, (h_0.T, c_0), params), "h_0 must have shape (B, H) = (3, 5), got (5, 3)"),
         (lambda: lstm_forward(x, (h_0, c_0[1:]), params), "c_0 must have shape (B, H) = (3, 5), got (2, 5)"),
         (lambda: lstm_forward(bad, (h_0, c_0), params), "x must be finite, got nan or inf"),

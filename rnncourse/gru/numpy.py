@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_floats, check_positive, check_shape
+from rnncourse._checks import check_floats, check_sequence, check_shape
 from rnncourse._numerics import sigmoid
 
 
@@ -90,9 +90,8 @@ def gru_forward(x, h_0, params):
         If a shape or dtype does not fit, or a number is not finite.
     """
     H, D = _check_params(params)
-    check_shape("x", x, T=None, B=None, D=D)
+    check_sequence("x", x, T=None, B=None, D=D)
     T, B, _ = x.shape
-    check_positive("T", T)
     check_shape("h_0", h_0, B=B, H=H)
     check_floats(x=x, h_0=h_0, **params._asdict())
     h, recurrent = np.empty((T + 1, B, H), x.dtype), np.empty((T, B, H), x.dtype)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_floats, check_positive, check_shape
+from rnncourse._checks import check_floats, check_positive, check_sequence, check_shape
 from rnncourse._numerics import sigmoid
 
 
@@ -135,10 +135,10 @@ def lstm_forward(x, state, params):
     h, c = np.empty((2, T + 1, B, H), x.dtype)
     h[0], c[0] = state
     # sigmoid(a) = (1 + tanh(a / 2)) / 2: the rows of i, f and o are halved, those of g are not.
-    scale = np.repeat(np.array([0.5, 0.5, 1, 0.5], x.dtype), H)
+    scale = np.repeat(np.array([[0.5, 0.5, 1, 0.5]], x.dtype), H, axis=1)
     shift = 1 - scale
-    weight_hh = np.ascontiguousarray((scale[:, None] * params.weight_hh).T)
-    gates = x.reshape(T * B, D) @ (scale[:, None] * params.weight_ih).T
+    weight_hh = np.ascontiguousarray(params.weight_hh.T) * scale
+    gates = x.reshape(T * B, D) @ (params.weight_ih.T * scale)
     gates += scale * (params.bias_ih + params.bias_hh)
     gates = gates.reshape(T, B, 4 * H)
     recurrent, new = np.empty_like(gates[0]), np.empty_like(c[0])
@@ -280,9 +280,8 @@ def check_inputs(x, state, params, count):
     for name in ("bias_ih", "bias_hh"):
         check_shape(name, getattr(params, name), **{size: count * H})
     D = params.weight_ih.shape[1]
-    check_shape("x", x, T=None, B=None, D=D)
+    check_sequence("x", x, T=None, B=None, D=D)
     T, B, _ = x.shape
-    check_positive("T", T)
     h_0, c_0 = state
     check_shape("h_0", h_0, B=B, H=H)
     check_shape("c_0", c_0, B=B, H=H)
