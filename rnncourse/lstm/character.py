@@ -242,6 +242,51 @@ def correlations(states, labels):
     return centred.T @ label / np.sqrt((centred**2).sum(axis=0) * (label**2).sum() + 1e-300)
 
 
+def auc(scores, labels):
+    """Area under the curve: how often a labelled case scores above one that is not; ties count half.
+
+    Parameters
+    ----------
+    scores : (N,) array
+    labels : (N,) array of bool
+        Some true, some false.
+
+    Returns
+    -------
+    float
+        1 if the scores separate the two, 0.5 if they know nothing of the labels.
+    """
+    check_shape("labels", labels, N=len(scores))
+    others = np.sort(scores[~labels])
+    below = np.searchsorted(others, scores[labels], "left") + np.searchsorted(others, scores[labels], "right")
+    return float(below.mean() / 2 / len(others))
+
+
+def probe(states, labels, penalty=10.0):
+    """A linear reader of the units: weights of a ridge regression on standardised states, and how to apply it.
+
+    Parameters
+    ----------
+    states : (T, H) array
+    labels : (T,) array of bool
+    penalty : float
+
+    Returns
+    -------
+    function
+        From states (T, H) to guesses (T,) of bool.
+    """
+    check_shape("labels", labels, T=len(states))
+    mean, scale = states.mean(axis=0), states.std(axis=0) + 1e-9
+
+    def standardised(states):
+        return np.column_stack([(states - mean) / scale, np.ones(len(states))])
+
+    seen = standardised(states)
+    weights = np.linalg.solve(seen.T @ seen + penalty * np.eye(seen.shape[1]), seen.T @ (2.0 * labels - 1))
+    return lambda states: standardised(states) @ weights > 0
+
+
 def quote_scores(model, text):
     """How a model treats quotation marks.
 
@@ -255,7 +300,9 @@ def quote_scores(model, text):
     dict
         ``loss``, the mean over all characters but the first, in nats; ``closing``, the mean over the closing
         marks; ``inside`` and ``outside``, the mean probability of a mark after a full stop, comma, question
-        or exclamation mark while a quotation is open, and while none is.
+        or exclamation mark while a quotation is open, and while none is; ``auc``, how often a stop in a
+        quotation gets a higher probability than one outside, and ``log_odds``, the difference of the mean
+        log odds of the two.
     """
     ids = np.array([model.characters.index(character) for character in text])
     log_probability = read_text(model, text).log_probability[:-1]
@@ -264,9 +311,12 @@ def quote_scores(model, text):
     mark = model.characters.index('"')
     stop = np.isin(list(text[:-1]), list(".,?!"))
     probability = np.exp(log_probability[:, mark])
+    log_odds = log_probability[:, mark] - np.log1p(-probability)
     return {
         "loss": float(losses.mean()),
         "closing": float(losses[(ids[1:] == mark) & now].mean()),
         "inside": float(probability[stop & now].mean()),
         "outside": float(probability[stop & ~now].mean()),
+        "auc": auc(log_odds[stop], now[stop]),
+        "log_odds": float(log_odds[stop & now].mean() - log_odds[stop & ~now].mean()),
     }

@@ -11,6 +11,7 @@ from rnncourse.lstm.character import (
     correlations,
     inside_quotes,
     pack,
+    probe,
     quote_scores,
     read_text,
     split_text,
@@ -33,11 +34,12 @@ CELLS = ("rnn", 0, 1, 4)
 
 
 def new_layer(rng, cell, D, H):
-    """Parameters of a tanh network ("rnn"), or of an LSTM with this forget bias; "shut" is 4 and i at -4."""
+    """Parameters of a tanh network ("rnn"), or of an LSTM with this forget bias; "4 shut" has i at -4 too."""
     if cell == "rnn":
         return rnn_init(rng, D, H)
-    params = lstm_init(rng, D, H, forget_bias=4 if cell == "shut" else cell)
-    if cell == "shut":
+    bias, _, shut = str(cell).partition(" ")
+    params = lstm_init(rng, D, H, forget_bias=int(bias))
+    if shut:
         params.bias_ih[:H] -= 4
     return params
 
@@ -126,12 +128,13 @@ def latch_loss(params, batch):
     return float((error**2).sum() / y.shape[1]), (backward(doutput), doutput_params)
 
 
-def train_latch(seed):
+def train_latch(seed, steps=None):
     """Train one unit on :func:`latch`; return the run."""
     s, rng = LATCH, np.random.default_rng(seed)
     params = lstm_init(rng, 3, s["H"], forget_bias=1.0), output_init(rng, s["H"], 1)
     batches = iter(lambda: latch(rng, s["T"], s["B"]), None)
-    return train(latch_loss, params, batches, Adam(s["lr"]), steps=s["steps"], clip=s["clip"], progress=False)
+    steps = steps or s["steps"]
+    return train(latch_loss, params, batches, Adam(s["lr"]), steps=steps, clip=s["clip"], progress=False)
 
 
 def quote_units(model, progress=None):
@@ -146,20 +149,29 @@ def quote_units(model, progress=None):
     -------
     dict
         ``correlation`` and ``half_life`` of each unit's cell on the first half of the held-out text,
-        ``mean_h`` there, ``whole``, the scores of the model on the second half, and ``ablated``, the
-        same without each unit.
+        ``correlation_h`` of its hidden state and ``mean_h`` there, ``whole``, the scores of the model on the
+        second half, and ``ablated``, the same without each unit. ``probe``: the share of characters of the
+        second half of which a linear reader of all ``c``, or of all ``h``, fitted on the first, says rightly
+        whether a quotation is open; ``base`` is the share of the commoner case.
     """
     first, second = split_text(split_text()[1], 0.5)
-    reading = read_text(model, first)
+    reading, other = read_text(model, first), read_text(model, second)
+    labels, truth = inside_quotes(first), inside_quotes(second)
     mean_h = reading.h.mean(axis=0)
     units = tqdm(range(len(mean_h)), "ablation", disable=None if progress is None else not progress)
     ablated = [quote_scores(ablate(model, unit, mean_h[unit]), second) for unit in units]
     return {
-        "correlation": correlations(reading.c, inside_quotes(first)),
+        "correlation": correlations(reading.c, labels),
+        "correlation_h": correlations(reading.h, labels),
         "half_life": half_life(np.exp(np.log(reading.f).mean(axis=0))),
         "mean_h": mean_h,
         "whole": quote_scores(model, second),
         "ablated": {name: np.array([scores[name] for scores in ablated]) for name in ablated[0]},
+        "probe": {
+            "c": (probe(reading.c, labels)(other.c) == truth).mean(),
+            "h": (probe(reading.h, labels)(other.h) == truth).mean(),
+            "base": max(truth.mean(), 1 - truth.mean()),
+        },
     }
 
 
@@ -181,8 +193,8 @@ def record_adding():
 
 
 def record_shut():
-    """The adding problem with forget bias 4 and shut input gates: ``book/results/lstm-shut.json``."""
-    return curves(train_adding, ADDING, ("shut",))
+    """The adding problem with shut input gates and three forget biases: ``book/results/lstm-shut.json``."""
+    return curves(train_adding, ADDING, ("0 shut", "1 shut", "4 shut"))
 
 
 def record_copy():
@@ -201,14 +213,21 @@ def record_copy():
 def record_latch():
     """Eight seeds of one unit that learns to carry a number: ``book/results/lstm-latch.json``.
 
-    ``loss`` is the mean of the last tenth, ``weights`` are those of the best seed, to three decimals.
+    ``start`` is the mean loss of the first 100 steps, ``loss`` that of the last tenth, ``weights`` are those
+    of the best seed, to three decimals.
     """
     runs = [train_latch(seed) for seed in tqdm(range(SEEDS), "latch")]
     tail = LATCH["steps"] // 10
     loss = [float(run.history.loss[-tail:].mean()) for run in runs]
+    start = [float(run.history.loss[:100].mean()) for run in runs]
     lstm, output = runs[int(np.argmin(loss))].params
     weights = {name: p.round(3).tolist() for name, p in (lstm._asdict() | output._asdict()).items()}
-    return {"settings": LATCH, "loss": np.round(loss, 5).tolist(), "weights": weights}
+    return {
+        "settings": LATCH,
+        "start": np.round(start, 5).tolist(),
+        "loss": np.round(loss, 5).tolist(),
+        "weights": weights,
+    }
 
 
 def record_characters():
@@ -219,8 +238,12 @@ def record_characters():
         # What is studied is what is stored: the model with one byte a weight.
         models.append(pack(train_characters(seed, **settings)))
         units = quote_units(unpack(models[-1]))
-        whole, ablated = (_rounded(units.pop(name)) for name in ("whole", "ablated"))
-        seeds.append({"seed": seed, **_rounded(units), "whole": whole, "ablated": ablated})
+        parts = {name: _rounded(units.pop(name)) for name in ("whole", "ablated", "probe")}
+        # The loss on the same number of characters at the end of the text that it learnt from.
+        text, held = split_text()
+        parts["learnt"] = round(quote_scores(unpack(models[-1]), text[-len(held) :])["loss"], 5)
+        parts["held_out"] = round(quote_scores(unpack(models[-1]), held)["loss"], 5)
+        seeds.append({"seed": seed, **_rounded(units), **parts})
     return {"settings": CHARACTERS, "seeds": seeds, "model": models[0]}
 
 

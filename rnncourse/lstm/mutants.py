@@ -178,6 +178,43 @@ BACKWARD = (
         hint="Your pass starts with dc = 0: it must start from dc_T.",
         label="lstm-dcell",
     ),
+    Mutant(
+        "blocks of i and f swapped on the way back",
+        lstm_backward,
+        "da_o *= tanh_c",
+        "da_o *= tanh_c; da_i[:], da_f[:] = da_f.copy(), da_i.copy()",
+        agrees="zero candidate, zero cell",
+        hint="Your blocks of da come in another order: stack the gradients as the weights' rows, i, f, g, o.",
+        label="lstm-dgates",
+    ),
+    Mutant(
+        "slope of the sigmoids missing",
+        lstm_backward,
+        "np.subtract(gates, da, out=da)",
+        "da.fill(1)",
+        agrees="zero candidate, zero cell",
+        hint="Your gradients of i, f and o stop at the gates' values: to reach the pre-activations they are "
+        "multiplied by the slope of the sigmoid, s (1 - s).",
+        label="lstm-dgates",
+    ),
+    Mutant(
+        "mean over the batch",
+        lstm_backward,
+        "LSTMParams(*weights)",
+        "LSTMParams(*(gradient / B for gradient in weights))",
+        agrees="batch of one",
+        hint="Your gradients of the parameters are means over the batch: they are sums.",
+        label="lstm-weights",
+    ),
+    Mutant(
+        "gradient of bias_hh missing",
+        lstm_backward,
+        "LSTMParams(*weights)",
+        "LSTMParams(*weights[:3], 0 * weights[3])",
+        agrees="two equal sequences, opposite gradients",
+        hint="Your gradient of bias_hh is zero: it is added where bias_ih is, so both have the same gradient.",
+        label="lstm-weights",
+    ),
 )
 
 PEEPHOLE = (

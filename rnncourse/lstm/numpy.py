@@ -107,7 +107,8 @@ def lstm_forward(x, state, params):
 
     Implements :eq:`lstm-gates`, :eq:`lstm-cell`, :eq:`lstm-hidden`, :eq:`lstm-half` of book/lstm; the source
     is that of :func:`lstm_step`. The input products of all steps are one matrix product, made before the
-    loop, and one tanh serves the four gates.
+    loop, and one tanh serves the four gates. By that a gate near 0 is right to a rounding of 1 only: in
+    float32 a gate is 0 below a pre-activation of about -17, where :func:`lstm_step` still gives 4e-8.
 
     Parameters
     ----------
@@ -120,7 +121,8 @@ def lstm_forward(x, state, params):
     Returns
     -------
     output : (T, B, H) array
-        Hidden state after each step.
+        Hidden state after each step; like the last states a view of what the cache holds, so copy it before
+        you change it.
     state : pair of (B, H) arrays
         h_T and c_T.
     cache : LSTMCache
@@ -247,7 +249,7 @@ def forget_bias(steps):
     Parameters
     ----------
     steps : float or array
-        Half-life, above 0.
+        Half-life, above 0; for an infinite one the bias is infinite.
 
     Returns
     -------
@@ -261,7 +263,10 @@ def forget_bias(steps):
     steps = np.asarray(steps, float)
     if not (steps > 0).all():
         raise ValueError(f"steps must be above 0, got {steps}")
-    return -np.log(np.expm1(np.log(2) / steps))
+    # -ln(e^r - 1) with r = ln 2 / steps, written so that e^r cannot overflow.
+    rate = np.log(2) / steps
+    with np.errstate(divide="ignore"):
+        return -rate - np.log(-np.expm1(-rate))
 
 
 def blocks(rows, count):
