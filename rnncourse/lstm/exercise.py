@@ -62,35 +62,42 @@ def count(n, i, f, g):
     return c
 
 
-def _draw_gates(rng):
-    i, f = rng.uniform(0.3, 0.99), rng.uniform(0.8, 0.995)
-    return float(i), float(f), float(rng.uniform(0.2, 0.95) * rng.choice([-1, 1]))
+def _number(said, kinds, what):
+    if isinstance(said, bool) or not isinstance(said, kinds):
+        raise AssertionError(f"return {what}, got {type(said).__name__}")
 
 
 def _judge_ceiling(answer, rng):
-    for gates in (_draw_gates(rng) for _ in range(5)):
-        far, said = abs(count(20_000, *gates)), answer(*gates)
-        if not np.isclose(said, far, rtol=1e-6):
-            i, f, g = (round(value, 3) for value in gates)
-            raise AssertionError(
-                f"with i = {i}, f = {f}, g = {g} the cell is at {far:.4f} after 20,000 steps, "
-                f"yours says {said:.4f}"
-            )
+    for sign in (-1, 1, 1, -1, 1):
+        # So near 1 that nobody can wait for the end.
+        f = 1 - float(10 ** rng.uniform(-8, -1))
+        i, g = float(rng.uniform(0.3, 0.99)), float(sign * rng.uniform(0.2, 0.95))
+        said = answer(i, f, g)
+        _number(said, (int, float, np.number), "a number")
+        gates = f"with i = {i:.3f}, 1 - f = {1 - f:.3g}, g = {g:.3f}"
+        if not said >= 0:
+            raise AssertionError(f"{gates} you say {said}: a size is not negative")
+        change = f * said + i * abs(g) - said
+        if change > 1e-5 * i * abs(g):
+            raise AssertionError(f"{gates} the content passes {said:.6g}")
+        if not change >= -1e-5 * i * abs(g):
+            raise AssertionError(f"{gates} the content never comes near {said:.6g}")
 
 
 def _judge_told_apart(answer, rng):
-    for _ in range(5):
-        i, f, g = _draw_gates(rng)
-        step = float(abs(i * g) * rng.uniform(0.02, 0.5))
-        n = 1
-        # The counts n - 1 and n, and from there on no two that follow one another.
-        while abs(count(n + 1, i, f, g) - count(n, i, f, g)) >= step:
-            n += 1
-        said = answer(i, f, g, step)
+    for sign in (1, -1, 1, -1, 1):
+        i, f, g = rng.uniform(0.2, 0.99), rng.uniform(0.8, 0.995), sign * rng.uniform(0.2, 0.95)
+        shown = np.tanh([count(n, i, f, g) for n in range(11)])
+        steps = np.abs(np.diff(shown))
+        # Between two differences that follow one another, so that rounding decides nothing.
+        n = int(rng.integers(1, 10))
+        step = float(np.sqrt(steps[n - 1] * steps[n]))
+        said = answer(float(i), float(f), float(g), step)
+        _number(said, (int, np.integer), "an integer")
         if said != n:
             raise AssertionError(
-                f"with i = {i:.3f}, f = {f:.3f}, g = {g:.3f} and a step of {step:.4f} the last count that "
-                f"differs from the one before it is {n}, yours says {said}"
+                f"with i = {i:.3f}, f = {f:.3f}, g = {g:.3f} and a step of {step:.3g} the last count that "
+                f"shows is {n}, yours says {said}"
             )
 
 
