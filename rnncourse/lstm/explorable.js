@@ -63,7 +63,11 @@ function render({ model, el }) {
     for (const name of GATES) for (let t = 0; t < steps; t++) hand[name][t] = values[name];
     all("you");
   };
+  const row_to = (value) => () => { take(chosen.gate); hand[chosen.gate].fill(value); draw(); };
   controls.append(choose.node, ...GATES.map((name) => operators[name].node), level.node,
+    kit.button("row: shut", row_to(0)),
+    kit.button("row: half", row_to(0.5)),
+    kit.button("row: open", row_to(1)),
     kit.button("all half open", () => fill({ i: 0.5, f: 0.5, o: 0.5 })),
     kit.button("nothing in, all kept, shut", () => fill({ i: 0, f: 1, o: 0 })),
     kit.button("let the trained net do it", () => all("net")));
@@ -81,18 +85,17 @@ function render({ model, el }) {
     gates: Object.fromEntries(GATES.map((name) => [name, mine[name] ? hand[name] : null])),
   });
 
+  /* One click shuts a gate, and opens it if it is shut. */
   function press(gate, t) {
-    const again = chosen.gate === gate && chosen.t === t;
     Object.assign(chosen, { gate, t });
-    if (again) {
-      take(gate);
-      hand[gate][t] = hand[gate][t] > 0.5 ? 0 : 1;
-    }
+    take(gate);
+    hand[gate][t] = hand[gate][t] > 0 ? 0 : 1;
     draw();
   }
 
   function move(event) {
-    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
+      Home: [0, -steps], End: [0, steps] }[event.key];
     if (!step) return;
     event.preventDefault();
     const row = Math.min(Math.max(GATES.indexOf(chosen.gate) + step[0], 0), GATES.length - 1);
@@ -129,9 +132,9 @@ function render({ model, el }) {
     const wanted = x[store];
     const marked = (t) => (t === store || t === ask ? "outline: 2px solid var(--xp-good); font-weight: 700" : "");
     task.textContent = `Carry the number ${two(wanted)} of step ${store + 1} to step ${ask + 1}, and answer 0 at other steps, both within 0.15. ` +
-      "Click a gate to choose it, again to open or shut it.";
+      "A click shuts a gate, or opens it if it is shut; the slider and the row buttons act on the gate chosen last.";
     kit.swap(box, html("div", {
-      role: "grid", "aria-label": "The cell step by step; arrow keys move among the gates",
+      role: "grid", "aria-label": "The cell step by step; arrow keys, Home and End move among the gates",
       style: `grid-template-columns: 104px repeat(${steps}, minmax(44px, 1fr)); min-width: ${104 + 46 * steps}px`,
     },
       row("step", columns.map((t) => html("div", { role: "columnheader", style: `${centre}; color: var(--xp-soft)` },
