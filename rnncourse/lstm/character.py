@@ -263,7 +263,7 @@ def auc(scores, labels):
 
 
 def probe(states, labels, penalty=10.0):
-    """A linear reader of the units: weights of a ridge regression on standardised states, and how to apply it.
+    """A linear reader of the units, fitted by ridge regression to standardised states.
 
     Parameters
     ----------

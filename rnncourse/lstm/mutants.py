@@ -212,7 +212,7 @@ BACKWARD = (
         "LSTMParams(*weights)",
         "LSTMParams(*weights[:3], 0 * weights[3])",
         agrees="two equal sequences, opposite gradients",
-        hint="Your gradient of bias_hh is zero: it is added where bias_ih is, so both have the same gradient.",
+        hint="Your gradient of bias_hh is zero: it is added where bias_ih is, and has the same gradient.",
         label="lstm-weights",
     ),
 )
