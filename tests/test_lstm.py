@@ -9,19 +9,34 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rnncourse.lstm.character as character_module
+import rnncourse.lstm.experiment as experiment_module
 from rnncourse._numerics import sigmoid
 from rnncourse.lstm.character import (
     CharacterModel,
     ablate,
+    auc,
     correlations,
     inside_quotes,
     pack,
+    probe,
     quote_scores,
     read_text,
     split_text,
+    train_characters,
     unpack,
 )
-from rnncourse.lstm.experiment import LATCH, latch
+from rnncourse.lstm.diagram import draw_cell
+from rnncourse.lstm.experiment import (
+    LATCH,
+    adding_loss,
+    copy_loss,
+    latch,
+    latch_loss,
+    new_layer,
+    quote_units,
+    train_latch,
+)
 from rnncourse.lstm.explorable import NET, SEQUENCES, compute
 from rnncourse.lstm.numpy import (
     LSTMParams,
@@ -46,7 +61,7 @@ from rnncourse.lstm.variants import (
     relevance_forward,
     variant_init,
 )
-from rnncourse.rnn.numpy import OutputParams
+from rnncourse.rnn.numpy import OutputParams, output_init
 from rnncourse.testing import check_gradient, check_parity, relative_error
 
 T, B, D, H = 6, 3, 4, 5  # all different, all above one
@@ -671,6 +686,170 @@ def test_the_explorable_net_is_the_recorded_one():
     output, _, _ = lstm_forward(x, (zeros, zeros), latch_layer())
     answers = NET["readout"] * output[..., 0] + NET["readout_bias"]
     assert np.sqrt(((answers - y) ** 2).mean()) < 0.02
+
+
+def test_new_layers_are_drawn_as_in_torch():
+    rng, D, H = np.random.default_rng(0), 400, 25
+    for params, gates in [
+        (lstm_init(rng, D, H), 4),
+        (variant_init(rng, PeepholeParams, D, H), 4),
+        (variant_init(rng, RelevanceParams, D, H), 5),
+        (LSTMParams(*(p.detach().numpy() for p in LSTM(D, H).parameters())), 4),
+    ]:
+        assert params.weight_ih.shape == (gates * H, D)
+        for p in params:
+            assert 0.15 < np.abs(p).max() <= 0.2 * (1 + 1e-6)  # 1 / sqrt(H), not 1 / sqrt(D) = 0.05
+
+
+def test_biases_are_added_to_their_gates():
+    plain, remembering = (lstm_init(np.random.default_rng(3), D, H, b) for b in (0.0, 2.0))
+    added = remembering.bias_ih - plain.bias_ih
+    expected = np.repeat([0.0, 2.0, 0.0, 0.0], H)
+    check_parity({"added": added + 1}, {"added": expected + 1})
+    shut = new_layer(np.random.default_rng(3), "4 shut", D, H)
+    check_parity({"bias": shut.bias_ih}, {"bias": plain.bias_ih + np.repeat([-4.0, 4.0, 0.0, 0.0], H)})
+    assert all(np.array_equal(shut[n], plain[n]) for n in (0, 1, 3))
+
+
+def test_a_layer_without_a_state_starts_from_zero():
+    x = torch.tensor(drawn()[0])
+    for cls in (LSTM, PeepholeLSTM):
+        layer = cls(D, H, dtype=torch.float64)
+        zeros = torch.zeros(B, H, dtype=torch.float64)
+        assert torch.equal(layer(x)[0], layer(x, (zeros, zeros))[0])
+
+
+def test_losses_of_the_tasks():
+    rng, (lag, n, V) = np.random.default_rng(0), (3, 2, 4)
+    ids = rng.integers(0, V + 2, (lag + 2 * n, B))
+    tasks = {
+        adding_loss: (2, 1, (rng.normal(size=(T, B, 2)), rng.normal(size=B))),
+        latch_loss: (3, 1, latch(rng, T, B)),
+        copy_loss: (V + 2, V + 1, (ids, rng.integers(0, V + 1, ids.shape))),
+    }
+    for loss, (inputs, outputs, batch) in tasks.items():
+        lstm, output = lstm_init(rng, inputs, H), output_init(rng, H, outputs)
+        value, gradients = loss((lstm, output), batch)
+
+        def of(weight_ih, weight_hh, bias_ih, bias_hh, weight, bias, loss=loss, batch=batch):
+            return loss(
+                (LSTMParams(weight_ih, weight_hh, bias_ih, bias_hh), OutputParams(weight, bias)), batch
+            )[0]
+
+        named = [p._asdict() for p in (lstm, output)]
+        found = [g._asdict() for g in gradients]
+        check_gradient(of, named[0] | named[1], found[0] | found[1], tolerance=1e-7)
+        if loss is copy_loss:
+            continue
+        x, y = batch
+        h, _, _ = lstm_forward(x, (np.zeros((B, H)),) * 2, lstm)
+        answers = (h @ output.weight.T + output.bias)[..., 0]
+        # Over the batch a mean, over the steps a sum; the adding problem reads the last step only.
+        errors = (answers[-1] - y) ** 2 if loss is adding_loss else ((answers - y) ** 2).sum(axis=0)
+        check_parity({"loss": value}, {"loss": errors.mean()})
+
+
+def test_the_first_steps_of_the_latch_are_the_recorded_ones():
+    record = json.loads((ROOT / "book/results/lstm-latch.json").read_text())
+    assert np.isclose(train_latch(3, steps=100).history.loss.mean(), record["start"][3], rtol=1e-3)
+
+
+def test_character_training_carries_the_state_and_slows_down(monkeypatch):
+    calls = []
+
+    def spy(loss, params, batches, optimiser, *, clip, progress):
+        batches = list(batches)
+        if not calls:
+            (x_1, y_1, first), (x_2, y_2, second) = batches[:2]
+            assert first and not second
+            loss(params, (x_1, y_1, first))
+            apart, _ = loss(params, (x_2, y_2, second))
+            # The second half of both batches in one, from zero.
+            both = np.concatenate([x_1, x_2]), np.concatenate([y_1, y_2])
+            whole, _ = loss(params, (*both, True))
+            alone, _ = loss(params, (x_1, y_1, True))
+            assert abs(2 * whole - alone - apart) < 1e-5
+            assert abs(loss(params, (x_2, y_2, True))[0] - apart) > 1e-5
+        calls.append((optimiser.lr, sum(first for _, _, first in batches), clip))
+        return type("Trained", (), {"params": params})
+
+    monkeypatch.setattr(character_module, "train", spy)
+    monkeypatch.setattr(character_module, "split_text", lambda: ('It was "so", he said. ' * 40, ""))
+    model = train_characters(0, H=6, epochs=6, T=8, B=2, lr=0.01)
+    assert calls == [(0.01, 4, 1.0), (0.0025, 2, 1.0)]
+    assert model.lstm.weight_hh.shape == (24, 6)
+
+
+def test_quote_units_reads_one_half_and_cuts_on_the_other(monkeypatch):
+    halves = ('a "b.c" a. ' * 4, 'a. "c." b' * 3)
+    monkeypatch.setattr(experiment_module, "split_text", lambda *arguments: halves)
+    model = small_model()
+    found, reading = quote_units(model, progress=False), read_text(model, halves[0])
+    labels = inside_quotes(halves[0])
+    lives = [np.log(0.5) / np.log(f).mean() for f in reading.f.T]
+    expected = {
+        "correlation": [np.corrcoef(c, labels)[0, 1] for c in reading.c.T],
+        "correlation_h": [np.corrcoef(h, labels)[0, 1] for h in reading.h.T],
+        "half_life": lives,
+        "mean_h": reading.h.mean(axis=0),
+    }
+    check_parity({name: found[name] for name in expected}, expected)
+    assert found["whole"] == quote_scores(model, halves[1])
+    for unit in range(H):
+        scores = quote_scores(ablate(model, unit, reading.h[:, unit].mean()), halves[1])
+        check_parity({name: of[unit] for name, of in found["ablated"].items()}, scores)
+    truth = inside_quotes(halves[1])
+    right = (probe(reading.c, labels)(read_text(model, halves[1]).c) == truth).mean()
+    assert found["probe"]["c"] == right
+    assert found["probe"]["base"] == max(truth.mean(), 1 - truth.mean())
+
+
+def test_auc_counts_pairs():
+    rng = np.random.default_rng(0)
+    scores, labels = rng.integers(0, 5, 40).astype(float), rng.random(40) < 0.4
+    inside, outside = scores[labels][:, None], scores[~labels]
+    assert np.isclose(auc(scores, labels), ((inside > outside) + 0.5 * (inside == outside)).mean())
+    assert auc(labels.astype(float), labels) == 1 and auc(np.zeros(40), labels) == 0.5
+
+
+def test_a_probe_finds_what_is_linear():
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(400, 3))
+    labels = states @ [1.0, -2.0, 0.0] > 0.1
+    assert (probe(states[:200], labels[:200])(states[200:]) == labels[200:]).mean() > 0.9
+
+
+def test_every_stop_counts_in_the_scores():
+    model = small_model(characters=' "abc.,?!')
+    texts = [f'a{stop} b "c{stop}" a' for stop in ".,?!"]
+    for text in texts:
+        probabilities = np.exp(read_text(model, text).log_probability[:, 1])
+        scores = quote_scores(model, text)
+        check_parity(
+            {"inside": scores["inside"], "outside": scores["outside"]},
+            {"inside": probabilities[7], "outside": probabilities[1]},
+        )
+        odds = probabilities / (1 - probabilities)
+        check_parity({"log_odds": scores["log_odds"]}, {"log_odds": np.log(odds[7] / odds[1])})
+        assert scores["auc"] == (probabilities[7] > probabilities[1])
+
+
+def test_the_leak_is_the_largest_in_size():
+    gates = {"i": [1.0] * 3, "f": [1.0] * 3, "o": [1.0] * 3}
+    net = NET | {"weight_hh": [0.0] * 4, "weight_ih": [[0, 0, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]]}
+    net |= {"bias": [0.0] * 4, "readout_bias": 0.0}
+    found = compute({"net": net, "x": [-0.8, 0.9, 0.1], "store": 1, "ask": 2, "gates": gates})
+    assert found["leak"] == -found["answer"][0] > abs(found["answer"][1])
+
+
+def test_the_diagram_draws():
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots()
+    draw_cell(ax)
+    texts = {text.get_text() for text in ax.texts}
+    assert {"$c_{t-1}$", "$c_t$", "$h_t$", "+"} <= texts
+    plt.close(fig)
 
 
 @pytest.mark.gpu
