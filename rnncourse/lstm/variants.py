@@ -1,4 +1,4 @@
-"""Three relatives of the LSTM cell in NumPy: peepholes, coupled gates, the cheatsheet's relevance gate."""
+"""Three relatives of the LSTM cell in NumPy: peepholes, coupled gates, a relevance gate."""
 
 from typing import NamedTuple
 
@@ -257,7 +257,7 @@ def coupled_backward(doutput, dstate, cache):
 
 
 class RelevanceParams(NamedTuple):
-    """Parameters of the cheatsheet's cell: blocks i (update), f, o, r (relevance) and g (candidate)."""
+    """Parameters of the cell with a relevance gate: blocks i (update), f, o, r (relevance) and g (candidate)."""
 
     weight_ih: np.ndarray
     """(5H, D), from the input."""
@@ -270,9 +270,9 @@ class RelevanceParams(NamedTuple):
 
 
 def relevance_forward(x, state, params):
-    """Run the cheatsheet's LSTM: a relevance gate inside the candidate, and no tanh on the way out.
+    """Run an LSTM with a relevance gate inside the candidate, and no tanh on the way out.
 
-    Implements :eq:`lstm-relevance` of book/lstm. Source: the table of two of the course's source notes;
+    Implements :eq:`lstm-relevance` of book/lstm. Source: the lecture notes from which the course is made, two of which print it;
     r is their relevance gate, i their update gate.
 
     Parameters
