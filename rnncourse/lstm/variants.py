@@ -257,7 +257,7 @@ def coupled_backward(doutput, dstate, cache):
 
 
 class RelevanceParams(NamedTuple):
-    """Parameters of the cell with a relevance gate: blocks i (update), f, o, r (relevance) and g (candidate)."""
+    """Parameters of the cell with a relevance gate: blocks i (update), f, o, r (relevance), g (candidate)."""
 
     weight_ih: np.ndarray
     """(5H, D), from the input."""
@@ -272,8 +272,8 @@ class RelevanceParams(NamedTuple):
 def relevance_forward(x, state, params):
     """Run an LSTM with a relevance gate inside the candidate, and no tanh on the way out.
 
-    Implements :eq:`lstm-relevance` of book/lstm. Source: the lecture notes from which the course is made, two of which print it;
-    r is their relevance gate, i their update gate.
+    Implements :eq:`lstm-relevance` of book/lstm. Source: the lecture notes from which the course is made, two
+    of which print it; r is their relevance gate, i their update gate.
 
     Parameters
     ----------
