@@ -48,7 +48,7 @@ class Architecture(NamedTuple):
 def _graves(layers, published):
     parts = Recurrent("lstm", 123, 250, layers, True), Output(500, 62)
     return Architecture(
-        f"phonemes, layers: {layers}", "graves2013", parts, "peepholes", published, "3,696 utterances"
+        f"phonemes, layers: {layers}", "graves2013speech", parts, "peepholes", published, "3,696 utterances"
     )
 
 
