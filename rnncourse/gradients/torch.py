@@ -1,0 +1,129 @@
+"""Jacobians through time, initial weights and clipping in PyTorch."""
+
+import torch
+
+from rnncourse._checks import check_choice
+
+
+def slope(h, nonlinearity):
+    """Derivative of the nonlinearity, read off its value.
+
+    Implements :eq:`gradients-slopes` of book/gradients.
+
+    Parameters
+    ----------
+    h : tensor
+    nonlinearity : {"tanh", "relu", "sigmoid"}
+
+    Returns
+    -------
+    tensor
+        Of the shape of `h`.
+
+    Raises
+    ------
+    ValueError
+        If the nonlinearity is unknown.
+    """
+    check_choice("nonlinearity", nonlinearity, ["tanh", "relu", "sigmoid"])
+    if nonlinearity == "relu":
+        return (h > 0).to(h.dtype)
+    return 1 - h**2 if nonlinearity == "tanh" else h * (1 - h)
+
+
+def jacobian_products(h, weight_hh, nonlinearity):
+    """Jacobian of each state by the initial state.
+
+    Implements :eq:`gradients-step`, :eq:`gradients-product` of book/gradients.
+
+    Parameters
+    ----------
+    h : (T, B, H) tensor
+        The states after each step.
+    weight_hh : (H, H) tensor
+    nonlinearity : {"tanh", "relu", "sigmoid"}
+
+    Returns
+    -------
+    (T+1, B, H, H) tensor
+        Element [k] is dh_k / dh_0.
+    """
+    product = torch.eye(h.shape[-1], dtype=h.dtype, device=h.device).expand(h.shape[1], -1, -1)
+    products = [product]
+    for slope_t in slope(h, nonlinearity).unbind(0):
+        product = (slope_t[..., None] * weight_hh) @ product
+        products.append(product)
+    return torch.stack(products)
+
+
+def orthogonal_init(D, H, gain=1.0, generator=None, device=None, dtype=None):
+    """Initial weights with an orthogonal recurrent matrix, as a state_dict of a one-layer network.
+
+    Implements :eq:`gradients-orthogonal` of book/gradients, by ``torch.nn.init.orthogonal_``. Input weights
+    uniform on +-1/sqrt(H) as in ``torch.nn.RNN``, biases zero.
+
+    Parameters
+    ----------
+    D, H : int
+    gain : float
+        All singular values of the recurrent matrix.
+    generator : torch.Generator, optional
+    device, dtype
+        As in ``torch.nn.RNN``.
+
+    Returns
+    -------
+    dict
+        For ``load_state_dict`` of :class:`rnncourse.rnn.torch.RNN` or ``torch.nn.RNN``.
+    """
+    weight_ih, weight_hh, bias = (
+        torch.zeros(shape, device=device, dtype=dtype) for shape in ((H, D), (H, H), (H,))
+    )
+    torch.nn.init.uniform_(weight_ih, -(H**-0.5), H**-0.5, generator)
+    torch.nn.init.orthogonal_(weight_hh, gain, generator)
+    return {
+        "weight_ih_l0": weight_ih,
+        "weight_hh_l0": weight_hh,
+        "bias_ih_l0": bias,
+        "bias_hh_l0": bias.clone(),
+    }
+
+
+def clip_by_norm(gradients, threshold):
+    """Scale all gradients by one factor, so that their common norm is at most `threshold`.
+
+    Implements :eq:`gradients-global`, :eq:`gradients-clip-norm` of book/gradients. Nothing is read back from
+    the device, so a GPU does not wait; gradients that are not finite come out as nan.
+    ``torch.nn.utils.clip_grad_norm_`` does the same in place, with 1e-6 added to the norm.
+
+    Parameters
+    ----------
+    gradients : sequence of tensors
+    threshold : float
+
+    Returns
+    -------
+    clipped : list of tensors
+    norm : tensor
+        Without axes; the norm before clipping.
+    """
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+    factor = torch.clamp(threshold / norm, max=1.0)
+    return [g * factor for g in gradients], norm
+
+
+def clip_by_value(gradients, threshold):
+    """Limit every element to -threshold .. threshold.
+
+    Implements :eq:`gradients-clip-value` of book/gradients.
+
+    Parameters
+    ----------
+    gradients : sequence of tensors
+    threshold : float
+
+    Returns
+    -------
+    list of tensors
+    """
+    return [g.clamp(-threshold, threshold) for g in gradients]
