@@ -42,14 +42,14 @@ def compute(input):
     Parameters
     ----------
     input : dict
-        ``W`` (2, 2), ``nonlinearity`` "linear", "tanh", "relu" or "sigmoid", ``u``, ``x`` (T numbers), ``h_0``
-        (2 numbers).
+        ``W`` (2, 2), ``nonlinearity`` "linear", "tanh", "relu" or "sigmoid", ``u``, ``x`` (T numbers), and
+        ``h_0`` (2 numbers).
 
     Returns
     -------
     dict
-        ``h`` (T+1, 2), ``products`` (T+1, 2, 2), their singular values ``largest`` and ``least`` and the
-        ``bound``, each T+1 numbers, and of W the largest singular value ``sigma`` and the spectral ``radius``.
+        ``h`` (T+1, 2), ``products`` (T+1, 2, 2), their singular values ``largest`` and ``least`` and their
+        ``bound``, each T+1 numbers, and of W the largest singular value ``sigma`` and the ``radius``.
     """
     W, T = np.array(input["W"], float), len(input["x"])
     linear = input["nonlinearity"] == "linear"

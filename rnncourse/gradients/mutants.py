@@ -57,7 +57,7 @@ PRODUCTS = (
         "step_jacobians(h, weight_hh, nonlinearity)",
         "slope(h, nonlinearity)[..., None, :] * weight_hh",
         agrees="equal slopes",
-        hint="Your slopes multiply the columns of W_hh: the slope belongs to the unit after the step, its row.",
+        hint="Your slopes multiply the columns of W_hh: a slope belongs to the unit after the step, its row.",
         label="gradients-step",
     ),
     Mutant(
@@ -117,7 +117,7 @@ OTHERS = (
         "slope(h, nonlinearity)[..., None]",
         "slope(h, nonlinearity)[..., None, :]",
         agrees="equal slopes",
-        hint="Your slopes multiply the columns of W_hh: the slope belongs to the unit after the step, its row.",
+        hint="Your slopes multiply the columns of W_hh: a slope belongs to the unit after the step, its row.",
         label="gradients-step",
     ),
     Mutant(
