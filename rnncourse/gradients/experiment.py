@@ -17,12 +17,15 @@ START = {
     "uniform": (rnn_init, "tanh"),
     "orthogonal": (orthogonal_init, "tanh"),
     "identity": (identity_init, "relu"),
+    "orthogonal, relu": (orthogonal_init, "relu"),
+    "identity, tanh": (identity_init, "tanh"),
 }
-"""Initial weights, and the nonlinearity that they go with."""
+"""Initial weights, and the nonlinearity that they go with; the last two are controls."""
 RECALL = {"H": 16, "B": 32, "V": 2, "lr": 0.005, "clip": 1.0, "steps": 400, "seeds": 10, "held_out": 1000}
 DELAYS = [2, 4, 6, 8, 10, 12, 15, 20, 30, 40, 60, 80]
 LONGER = {"steps": 1600, "delays": [8, 10, 12, 15, 20, 30, 40]}
 ADDING = {"H": 32, "B": 32, "lr": 0.005, "clip": 1.0, "steps": 1500, "seeds": 8, "lengths": [10, 20, 50]}
+RECIPES = "uniform", "orthogonal", "identity"
 EXPLODING = {"H": 32, "B": 32, "T": 50, "lr": 0.01, "threshold": 1.0, "steps": 1000, "seeds": 8}
 PARITY = {"H": 8, "B": 64, "lr": 0.005, "clip": 1.0, "steps": 3000, "seeds": 10, "last_T": 50}
 
@@ -96,7 +99,7 @@ def record_recall():
     return {
         "settings": RECALL,
         "delays": DELAYS,
-        "accuracy": {start: accuracies(start, DELAYS) for start in START},
+        "accuracy": {start: accuracies(start, DELAYS) for start in RECIPES},
         "longer": LONGER | {"accuracy": accuracies("uniform", LONGER["delays"], steps=LONGER["steps"])},
     }
 
@@ -151,15 +154,15 @@ def record_adding():
     def curve(seed, T, start):
         return _means(learn_adding(seed, T, start, Adam(s["lr"]), s["steps"], s["clip"]).loss, 30)
 
+    def curves(start, lengths):
+        return [
+            [curve(seed, T, start) for seed in range(s["seeds"])] for T in tqdm(lengths, f"adding, {start}")
+        ]
+
     return {
         "settings": s,
-        "loss": {
-            start: [
-                [curve(seed, T, start) for seed in range(s["seeds"])]
-                for T in tqdm(s["lengths"], f"adding, {start}")
-            ]
-            for start in START
-        },
+        "loss": {start: curves(start, s["lengths"]) for start in RECIPES},
+        "controls": {start: curves(start, s["lengths"][-1:])[0] for start in START if start not in RECIPES},
     }
 
 

@@ -85,6 +85,7 @@ function render({ model, el }) {
     kit.button("start again", () => set(data.start)));
 
   const SIZE = 300;
+  const clip = `xp-clip-${Date.now().toString(36)}`;
 
   function plane({ products, largest, least }) {
     const t = input.step;
@@ -116,18 +117,21 @@ function render({ model, el }) {
   function curve({ largest, bound, radius }) {
     const [W, L, B, TOP] = [340, 52, 36, 30];
     const T = largest.length - 1;
-    const power = (value) => Math.max(-6, Math.min(6, Math.log10(Math.max(value, 1e-300))));
-    const all = [...largest, ...bound].map(power);
+    const steps = [...largest.keys()];
+    const powers = steps.map((k) => radius ** k);
+    // Beyond a million and a millionth the lines leave the plot.
+    const power = (value) => Math.log10(Math.max(value, 1e-30));
+    const all = [...largest, ...bound, ...powers].map((value) => Math.max(-6, Math.min(6, power(value))));
     const [low, high] = [Math.min(-1, ...all), Math.max(1, ...all)];
     const x = (k) => L + (k / T) * (W - L - 14);
     const y = (value) => TOP + ((high - power(value)) / (high - low)) * (SIZE - TOP - B);
     const path = (values) => values.map((v, k) => `${k ? "L" : "M"} ${x(k).toFixed(2)} ${y(v).toFixed(2)}`).join(" ");
-    const steps = [...largest.keys()];
     const back = steps.toReversed().map((k) => `L ${x(k).toFixed(2)} ${y(bound[k]).toFixed(2)}`).join(" ");
     const text = (x, y, content, style = "") =>
       svg("text", { x, y, style: `font-size: 12px; fill: var(--xp-soft); ${style}` }, content);
     const ticks = [];
-    for (let e = Math.ceil(low); e <= high + 1e-9; e += high - low > 7 ? 3 : high - low > 3 ? 2 : 1) {
+    const every = high - low > 7 ? 3 : high - low > 3 ? 2 : 1;
+    for (let e = every * Math.ceil(low / every); e <= high + 1e-9; e += every) {
       const label = { 0: "1", 1: "10", "-1": "0.1" }[e] ?? `1e${e}`.replace("-", "\u2212");
       ticks.push(svg("line", { x1: L, x2: W - 14, y1: y(10 ** e), y2: y(10 ** e), stroke: "var(--xp-line)" }),
         text(L - 6, y(10 ** e) + 4, label, "text-anchor: end"));
@@ -139,12 +143,13 @@ function render({ model, el }) {
       width: W, height: SIZE, viewBox: `0 0 ${W} ${SIZE}`, role: "img",
       "aria-label": `Norm of the Jacobian by step: ${largest.map(short).join(", ")}; bound: ${bound.map(short).join(", ")}`,
     }, ticks,
-    svg("path", { d: `${path(largest)} ${back} Z`, fill: "color-mix(in srgb, var(--xp-warm) 18%, transparent)" }),
-    line(steps.map((k) => radius ** k), "var(--xp-soft)", "2 4", 2),
-    line(bound, "var(--xp-warm)", "7 4"), line(largest, "var(--xp-cold)"),
-    svg("circle", {
-      cx: x(input.step), cy: y(largest[input.step]), r: 6, fill: "var(--xp-cold)", stroke: "var(--xp-paper)", "stroke-width": 2,
-    }),
+    svg("clipPath", { id: clip }, svg("rect", { x: L - 8, y: TOP - 8, width: W - L, height: SIZE - TOP - B + 16 })),
+    svg("g", { "clip-path": `url(#${clip})` },
+      svg("path", { d: `${path(largest)} ${back} Z`, fill: "color-mix(in srgb, var(--xp-warm) 18%, transparent)" }),
+      line(powers, "var(--xp-soft)", "2 4", 2), line(bound, "var(--xp-warm)", "7 4"), line(largest, "var(--xp-cold)"),
+      svg("circle", {
+        cx: x(input.step), cy: y(largest[input.step]), r: 6, fill: "var(--xp-cold)", stroke: "var(--xp-paper)", "stroke-width": 2,
+      })),
     [0, 3, 6, 9, 12].map((k) => text(x(k), SIZE - 20, k, "text-anchor: middle")),
     text((L + W - 14) / 2, SIZE - 4, "step t", "text-anchor: middle"),
     text(4, 14, "norm of dh\u209c/dh\u2080"));

@@ -24,7 +24,7 @@ def explorable():
     -------
     Explorable
     """
-    start = {"matrix": "shear", "radius": 0.5, "nonlinearity": "tanh", "u": 0, "step": 3}
+    start = {"matrix": "shear", "radius": 0.5, "nonlinearity": "linear", "u": 0, "step": 3}
     grows = {"matrix": "nilpotent", "radius": 0, "nonlinearity": "relu", "u": 0, "step": 5}
     keeps = {"matrix": "rotation", "radius": 1, "nonlinearity": "tanh", "u": 1, "step": 6}
     title = "The Jacobian of a later state by the first, step by step"
