@@ -103,13 +103,13 @@ def clip_by_norm(gradients, threshold):
 
     Returns
     -------
-    clipped : list of tensors
+    clipped : tuple of tensors
     norm : tensor
         Without axes; the norm before clipping.
     """
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
     factor = torch.clamp(threshold / norm, max=1.0)
-    return [g * factor for g in gradients], norm
+    return tuple(g * factor for g in gradients), norm
 
 
 def clip_by_value(gradients, threshold):
@@ -124,6 +124,6 @@ def clip_by_value(gradients, threshold):
 
     Returns
     -------
-    list of tensors
+    tuple of tensors
     """
-    return [g.clamp(-threshold, threshold) for g in gradients]
+    return tuple(g.clamp(-threshold, threshold) for g in gradients)
