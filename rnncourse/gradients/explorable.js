@@ -58,6 +58,7 @@ function render({ model, el }) {
 
   function set(changes) {
     Object.assign(input, changes);
+    if (input.matrix === "nilpotent") input.radius = 0; // this matrix has no other
     for (const [name, control] of Object.entries(settings)) control.set(input[name]);
     draw();
   }
@@ -69,7 +70,7 @@ function render({ model, el }) {
       label: "W", value: input.matrix,
       options: [["rotation", "turns by 30\u00b0"], ["shear", "shear by 10"], ["mixed", "two real eigenvalues"],
         ["nilpotent", "radius 0"]],
-      oninput: (value) => set({ matrix: value, radius: value === "nilpotent" ? 0 : input.radius || 0.5 }),
+      oninput: (value) => set({ matrix: value, radius: input.radius || 0.5 }),
     }),
     radius: slider("radius", "spectral radius", 0, 1.5, 0.05, two),
     nonlinearity: kit.choice({
@@ -132,7 +133,7 @@ function render({ model, el }) {
     const ticks = [];
     const every = high - low > 7 ? 3 : high - low > 3 ? 2 : 1;
     for (let e = every * Math.ceil(low / every); e <= high + 1e-9; e += every) {
-      const label = { 0: "1", 1: "10", "-1": "0.1" }[e] ?? `1e${e}`.replace("-", "\u2212");
+      const label = { 0: "1", 1: "10", 2: "100", "-1": "0.1", "-2": "0.01" }[e] ?? `1e${e}`.replace("-", "\u2212");
       ticks.push(svg("line", { x1: L, x2: W - 14, y1: y(10 ** e), y2: y(10 ** e), stroke: "var(--xp-line)" }),
         text(L - 6, y(10 ** e) + 4, label, "text-anchor: end"));
     }
