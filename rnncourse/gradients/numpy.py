@@ -89,7 +89,11 @@ def sigmoid_as_tanh(params):
     ValueError
         If a shape or dtype does not fit.
     """
-    check_shape("weight_hh", params.weight_hh, H=None, H_=params.weight_hh.shape[0])
+    H = len(params.weight_hh)
+    check_shape("weight_ih", params.weight_ih, H=H, D=None)
+    check_shape("weight_hh", params.weight_hh, H=H, H_=H)
+    check_shape("bias_ih", params.bias_ih, H=H)
+    check_shape("bias_hh", params.bias_hh, H=H)
     check_floats(**params._asdict())
     quarter = params.weight_hh / 4
     return RNNParams(
@@ -233,8 +237,8 @@ def norm_bound(weight_hh, nonlinearity, lags):
     check_shape("weight_hh", weight_hh, H=None, H_=weight_hh.shape[0] if weight_hh.ndim else None)
     check_choice("nonlinearity", nonlinearity, LARGEST_SLOPE)
     lags = np.asarray(lags)
-    if lags.dtype.kind not in "iu" or lags.size and lags.min() < 0:
-        raise ValueError(f"lags must be integers of at least 0, got {lags.dtype}, least {lags.min()}")
+    if lags.dtype.kind not in "iu" or (lags < 0).any():
+        raise ValueError(f"lags must be integers of at least 0, got {lags}")
     return (LARGEST_SLOPE[nonlinearity] * float(spectral_norm(weight_hh))) ** lags
 
 
