@@ -1,6 +1,7 @@
 """How far back can a network learn, from which initial weights, and what does clipping save?"""
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -8,26 +9,60 @@ from tqdm import tqdm
 from rnncourse._numerics import one_hot
 from rnncourse.bptt.numpy import cross_entropy_backward, output_backward, rnn_backward
 from rnncourse.data.memory import adding, parity, recall
-from rnncourse.gradients.numpy import clip_by_value, identity_init, orthogonal_init
+from rnncourse.gradients.numpy import (
+    angle,
+    clip_by_value,
+    identity_init,
+    orthogonal_init,
+    radius_init,
+    sigmoid_as_tanh,
+)
 from rnncourse.optim import SGD, Adam
-from rnncourse.rnn.numpy import cross_entropy_forward, output_forward, output_init, rnn_forward, rnn_init
+from rnncourse.rnn.numpy import (
+    RNNParams,
+    cross_entropy_forward,
+    output_forward,
+    output_init,
+    rnn_forward,
+    rnn_init,
+)
 from rnncourse.training.numpy import Diverged, train
 
 START = {
     "uniform": (rnn_init, "tanh"),
     "orthogonal": (orthogonal_init, "tanh"),
     "identity": (identity_init, "relu"),
+    "scaled": (radius_init, "tanh"),
+    "uniform, sigmoid": (rnn_init, "sigmoid"),
     "orthogonal, relu": (orthogonal_init, "relu"),
     "identity, tanh": (identity_init, "tanh"),
+    "scaled, relu": (radius_init, "relu"),
 }
-"""Initial weights, and the nonlinearity that they go with; the last two are controls."""
+"""Initial weights, and the nonlinearity that they go with."""
 RECALL = {"H": 16, "B": 32, "V": 2, "lr": 0.005, "clip": 1.0, "steps": 400, "seeds": 10, "held_out": 1000}
 DELAYS = [2, 4, 6, 8, 10, 12, 15, 20, 30, 40, 60, 80]
 LONGER = {"steps": 1600, "delays": [8, 10, 12, 15, 20, 30, 40]}
+SHORT = {"lr": 0.1, "delays": DELAYS[:8]}
+"""The networks that forget sooner; the rate is that of plain gradient descent."""
 ADDING = {"H": 32, "B": 32, "lr": 0.005, "clip": 1.0, "steps": 1500, "seeds": 8, "lengths": [10, 20, 50]}
-RECIPES = "uniform", "orthogonal", "identity"
-EXPLODING = {"H": 32, "B": 32, "T": 50, "lr": 0.01, "threshold": 1.0, "steps": 1000, "seeds": 8}
+RECIPES = "uniform", "scaled", "orthogonal", "identity"
+CONTROLS = "orthogonal, relu", "identity, tanh", "scaled, relu"
+PATIENT = {"lr": 0.001, "steps": 8000, "seeds": 3}
+"""Orthogonal tanh networks on the adding problem at a lower rate, for longer."""
+EXPLODING = {
+    "H": 32,
+    "B": 32,
+    "T": 50,
+    "lr": 0.01,
+    "norm": 1.0,
+    "value": 0.029,  # 1 / sqrt(n) for all n = 1,185 elements: no norm above 1 comes out
+    "large value": 1.0,
+    "steps": 1000,
+    "seeds": 8,
+    "each": 50,
+}
 PARITY = {"H": 8, "B": 64, "lr": 0.005, "clip": 1.0, "steps": 3000, "seeds": 10, "last_T": 50}
+NUDGED = {"seed": 3, "by": [1e-9, 2e-9, 3e-9]}
 
 
 def classify(h_T, y, output_params):
@@ -49,21 +84,37 @@ def regress(h_T, y, output_params):
 def last_state_loss(params, batch, read, nonlinearity="tanh"):
     """Loss of a readout of the last state, `classify` or `regress`, and all gradients: for `train`."""
     x, y = batch
-    h_0 = np.zeros((x.shape[1], len(params[0].bias_hh)))
-    output, h_T, cache = rnn_forward(x, h_0, params[0], nonlinearity)
+    h_T, cache = _last_state(x, params[0], nonlinearity)
     loss, dh_T, doutput_params = read(h_T, y, params[1])
-    _, _, dparams = rnn_backward(np.zeros_like(output), dh_T, cache)
+    if nonlinearity == "sigmoid":
+        dh_T = dh_T / 2
+    _, _, dparams = rnn_backward(np.zeros((len(x), *dh_T.shape), dh_T.dtype), dh_T, cache)
+    if nonlinearity == "sigmoid":  # back through `sigmoid_as_tanh`
+        dweight_ih, dweight_hh, dbias_ih, dbias_hh = dparams
+        shifted = dweight_hh + dbias_hh[:, None]
+        dparams = RNNParams(dweight_ih / 2, shifted / 4, dbias_ih / 2, dbias_hh / 2)
     return loss, (dparams, doutput_params)
+
+
+def _last_state(x, params, nonlinearity):
+    """State after the last step, from h_0 = 0, and the cache of ``rnn_forward``."""
+    h_0 = np.zeros((x.shape[1], len(params.bias_hh)), x.dtype)
+    if nonlinearity != "sigmoid":
+        return rnn_forward(x, h_0, params, nonlinearity)[1:]
+    _, g_T, cache = rnn_forward(x, h_0 - 1, sigmoid_as_tanh(params))
+    return (1 + g_T) / 2, cache
 
 
 def _said(x, params, nonlinearity="tanh"):
     """The likeliest class after the last step."""
-    h_T = rnn_forward(x, np.zeros((x.shape[1], len(params[0].bias_hh))), params[0], nonlinearity)[1]
+    h_T, _ = _last_state(x, params[0], nonlinearity)
     return output_forward(h_T[None], params[1])[0][0].argmax(-1)
 
 
-def learn_recall(seed, delay, start, steps=RECALL["steps"]):
+def learn_recall(seed, delay, start, steps=RECALL["steps"], optimiser=None):
     """Train a network to say the first of delay + 1 random bits after the last of them.
+
+    The settings stand in ``RECALL``; the optimiser is Adam if none is given.
 
     Returns
     -------
@@ -81,7 +132,8 @@ def learn_recall(seed, delay, start, steps=RECALL["steps"]):
 
     loss = partial(last_state_loss, read=classify, nonlinearity=nonlinearity)
     batches = (draw(s["B"]) for _ in range(steps))
-    trained = train(loss, params, batches, Adam(s["lr"]), clip=s["clip"], progress=False)
+    optimiser = optimiser or Adam(s["lr"])
+    trained = train(loss, params, batches, optimiser, clip=s["clip"], progress=False)
     x, y = draw(s["held_out"])
     return float((_said(x, trained.params, nonlinearity) == y).mean()), trained.history
 
@@ -99,12 +151,36 @@ def record_recall():
     return {
         "settings": RECALL,
         "delays": DELAYS,
-        "accuracy": {start: accuracies(start, DELAYS) for start in RECIPES},
+        "accuracy": {start: accuracies(start, DELAYS) for start in ("uniform", "orthogonal", "identity")},
         "longer": LONGER | {"accuracy": accuracies("uniform", LONGER["delays"], steps=LONGER["steps"])},
+        "short": SHORT
+        | {
+            "sigmoid": accuracies("uniform, sigmoid", SHORT["delays"]),
+            "SGD": accuracies("uniform", SHORT["delays"], optimiser=SGD(SHORT["lr"])),
+        },
     }
 
 
-def learn_adding(seed, T, start, optimiser, steps, clip=None, value_clip=None, H=32, B=32):
+class ClippedByValue(NamedTuple):
+    """An optimiser that clips by value first, so that `train` records the norm before clipping."""
+
+    optimiser: SGD | Adam
+    threshold: float
+    turned: list
+    """Gets the angle between each gradient and what is left of it, in degrees."""
+
+    def init(self, params):
+        """State of the optimiser before the first step."""
+        return self.optimiser.init(params)
+
+    def step(self, params, gradients, state):
+        """Clip, and take a step."""
+        clipped = clip_by_value(gradients, self.threshold)
+        self.turned.append(angle(gradients, clipped))
+        return self.optimiser.step(params, clipped, state)
+
+
+def learn_adding(seed, T, start, optimiser, steps, clip=None, H=32, B=32):
     """Train a network on the adding problem; a run that diverges ends there.
 
     Parameters
@@ -112,15 +188,15 @@ def learn_adding(seed, T, start, optimiser, steps, clip=None, value_clip=None, H
     seed, T : int
     start : str
         A key of ``START``.
-    optimiser : rnncourse.optim.SGD or Adam
+    optimiser : rnncourse.optim.SGD or Adam, or ClippedByValue
     steps : int
-    clip, value_clip : float, optional
-        Threshold of clipping by norm, or by value.
+    clip : float, optional
+        Threshold of clipping by norm.
     H, B : int
 
     Returns
     -------
-    rnncourse.training.numpy.History
+    rnncourse.training.numpy.Trained
         Its gradient norms are those before clipping.
     """
     init, nonlinearity = START[start]
@@ -128,16 +204,11 @@ def learn_adding(seed, T, start, optimiser, steps, clip=None, value_clip=None, H
     params = init(rng, 2, H), output_init(rng, H, 1)
     loss = partial(last_state_loss, read=regress, nonlinearity=nonlinearity)
 
-    def clipped_loss(params, batch):
-        value, gradients = loss(params, batch)
-        return value, clip_by_value(gradients, value_clip)
-
     batches = (adding(rng, T, B) for _ in range(steps))
-    chosen = loss if value_clip is None else clipped_loss
     try:
-        return train(chosen, params, batches, optimiser, clip=clip, progress=False).history
+        return train(loss, params, batches, optimiser, clip=clip, progress=False)
     except Diverged as diverged:
-        return diverged.trained.history
+        return diverged.trained
 
 
 def _means(values, pieces):
@@ -151,18 +222,19 @@ def record_adding():
     """
     s = ADDING
 
-    def curve(seed, T, start):
-        return _means(learn_adding(seed, T, start, Adam(s["lr"]), s["steps"], s["clip"]).loss, 30)
+    def curve(seed, T, start, lr=s["lr"], steps=s["steps"], clip=s["clip"]):
+        return _means(learn_adding(seed, T, start, Adam(lr), steps, clip).history.loss, 30)
 
-    def curves(start, lengths):
-        return [
-            [curve(seed, T, start) for seed in range(s["seeds"])] for T in tqdm(lengths, f"adding, {start}")
-        ]
+    def curves(start, T, seeds=s["seeds"], **budget):
+        return [curve(seed, T, start, **budget) for seed in tqdm(range(seeds), f"adding, {start}, {T}")]
 
+    last = s["lengths"][-1]
     return {
         "settings": s,
-        "loss": {start: curves(start, s["lengths"]) for start in RECIPES},
-        "controls": {start: curves(start, s["lengths"][-1:])[0] for start in START if start not in RECIPES},
+        "loss": {start: [curves(start, T) for T in s["lengths"]] for start in RECIPES},
+        "controls": {start: curves(start, last) for start in CONTROLS},
+        "unclipped": curves("identity", last, clip=None),
+        "patient": PATIENT | {"loss": curves("orthogonal", last, **PATIENT)},
     }
 
 
@@ -172,44 +244,61 @@ def exploding_run(seed, how, steps=EXPLODING["steps"]):
     Parameters
     ----------
     seed : int
-    how : {"none", "norm", "value"}
-        What is clipped.
+    how : {"none", "norm", "value", "large value"}
+        What is clipped; the thresholds stand in ``EXPLODING``.
     steps : int
 
     Returns
     -------
-    rnncourse.training.numpy.History
+    trained : rnncourse.training.numpy.Trained
+        Its gradient norms are those before clipping.
+    turned : list of float
+        With clipping by value, the angle by which it turned each step's gradient, in degrees.
     """
-    s = EXPLODING
-    clips = {"none": {}, "norm": {"clip": s["threshold"]}, "value": {"value_clip": s["threshold"]}}[how]
+    s, turned = EXPLODING, []
+    optimiser = SGD(s["lr"])
+    if how in ("value", "large value"):
+        optimiser = ClippedByValue(optimiser, s[how], turned)
+    clip = s["norm"] if how == "norm" else None
     with np.errstate(over="ignore", invalid="ignore"):  # train stops where a number is not finite
-        return learn_adding(seed, s["T"], "identity", SGD(s["lr"]), steps, **clips)
+        return learn_adding(seed, s["T"], "identity", optimiser, steps, clip), turned
+
+
+def units_on(params):
+    """Share of the ReLU units that are on after the last step, over 100 sequences of the adding problem."""
+    x, _ = adding(np.random.default_rng(1), EXPLODING["T"], 100)
+    return float((_last_state(x, params[0], "relu")[0] > 0).mean())
 
 
 def record_exploding():
-    """Loss and gradient norm without and with clipping: ``book/results/gradients-exploding.json``.
+    """Runs without clipping and clipped in three ways: ``book/results/gradients-exploding.json``.
 
-    Every 10th step's loss, and the largest norm of every 10 steps (for "value", after clipping).
+    Loss and gradient norm (before clipping) of each of the first 50 steps, then of every tenth; what is left
+    at the end.
     """
+    s = EXPLODING
+    shown = [*range(s["each"]), *range(s["each"], s["steps"], 10)]
 
-    def entry(history):
-        norms = np.split(history.gradient_norm, range(10, len(history.loss), 10))
+    def entry(seed, how):
+        trained, turned = exploding_run(seed, how)
+        history = trained.history
         return {
             "steps": len(history.loss),
-            "loss": [float(f"{value:.4g}") for value in history.loss[::10]],
-            "norm": [float(f"{part.max():.4g}") for part in norms],
+            "loss": [float(f"{history.loss[i]:.4g}") for i in shown if i < len(history.loss)],
+            "norm": [float(f"{history.gradient_norm[i]:.4g}") for i in shown if i < len(history.loss)],
             "last_loss": float(f"{history.loss[-100:].mean():.4g}"),
+            "units_on": round(units_on(trained.params), 4),
+            "turned": [round(float(np.mean(part)), 2) for part in (turned[: s["each"]], turned) if part],
         }
 
-    seeds = range(EXPLODING["seeds"])
     runs = {
-        how: [entry(exploding_run(seed, how)) for seed in tqdm(seeds, f"clipped: {how}")]
-        for how in ("none", "norm", "value")
+        how: [entry(seed, how) for seed in tqdm(range(s["seeds"]), f"clipped: {how}")]
+        for how in ("none", "norm", "value", "large value")
     }
-    return {"settings": EXPLODING, "runs": runs}
+    return {"settings": s, "shown": shown, "runs": runs}
 
 
-def clipped_parity(seed, clip=PARITY["clip"], steps=PARITY["steps"]):
+def clipped_parity(seed, clip=PARITY["clip"], steps=PARITY["steps"], lr=PARITY["lr"]):
     """The curriculum of :func:`rnncourse.rnn.experiment.learn_parity`, with clipping.
 
     Returns
@@ -239,24 +328,28 @@ def clipped_parity(seed, clip=PARITY["clip"], steps=PARITY["steps"]):
         lengths.append(lengths[-1] + grows)
         return last_state_loss(params, batch, classify)
 
-    trained = train(loss, params, batches(), Adam(s["lr"]), clip=clip, progress=False)
+    trained = train(loss, params, batches(), Adam(lr), clip=clip, progress=False)
     return np.array(lengths[:-1]), np.array(accuracy), trained.history
 
 
 def record_parity():
-    """The curriculum of the chapter on parity, clipped: ``book/results/gradients-parity.json``."""
-    runs = []
-    for seed in tqdm(range(PARITY["seeds"]), "parity"):
-        T, accuracy, history = clipped_parity(seed)
-        runs.append(
-            {
-                "seed": seed,
-                "reached": int(T.max()),
-                "accuracy": round(float(accuracy[-100:].mean()), 4),
-                "clipped": round(float((history.gradient_norm > PARITY["clip"]).mean()), 4),
-            }
-        )
-    return {"settings": PARITY, "runs": runs}
+    """The curriculum of the chapter on parity, clipped: ``book/results/gradients-parity.json``.
+
+    One seed once more for each of three rates that differ from the rate in the ninth digit.
+    """
+
+    def entry(seed, by=0.0):
+        T, accuracy, history = clipped_parity(seed, lr=PARITY["lr"] * (1 + by))
+        return {
+            "seed": seed,
+            "reached": int(T.max()),
+            "accuracy": round(float(accuracy[-100:].mean()), 4),
+            "clipped": round(float((history.gradient_norm > PARITY["clip"]).mean()), 4),
+        }
+
+    runs = [entry(seed) for seed in tqdm(range(PARITY["seeds"]), "parity")]
+    nudged = [entry(NUDGED["seed"], by) for by in tqdm(NUDGED["by"], "parity, rate nudged")]
+    return {"settings": PARITY | NUDGED, "runs": runs, "nudged": nudged}
 
 
 RECORDS = {
