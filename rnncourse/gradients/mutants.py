@@ -78,6 +78,15 @@ PRODUCTS = (
         hint="Your product is a power of W_hh: each step has a slope for each unit as well.",
         label="gradients-step",
     ),
+    Mutant(
+        "products transposed",
+        jacobian_products,
+        "return products",
+        "return np.swapaxes(products, -1, -2)",
+        agrees="zero states, symmetric weight_hh",
+        hint="Your matrix is the transpose: row i belongs to unit i of the later state.",
+        label="gradients-product",
+    ),
 )
 
 CLIP_NORM = (
@@ -97,6 +106,15 @@ CLIP_NORM = (
         "threshold / norm",
         agrees="norm above the threshold",
         hint="You bring every gradient to the threshold: those with a smaller norm stay as they are.",
+        label="gradients-clip-norm",
+    ),
+    Mutant(
+        "by value",
+        clip_by_norm,
+        "lambda g: g * factor",
+        "lambda g: np.clip(g, -threshold, threshold)",
+        agrees="norm below the threshold",
+        hint="You limit each element by itself: that is clipping by value, and it turns the gradient.",
         label="gradients-clip-norm",
     ),
     Mutant(

@@ -1,5 +1,7 @@
 """Jacobians through time, initial weights and clipping in PyTorch."""
 
+import math
+
 import torch
 
 from rnncourse._checks import check_choice
@@ -93,23 +95,36 @@ def clip_by_norm(gradients, threshold):
     """Scale all gradients by one factor, so that their common norm is at most `threshold`.
 
     Implements :eq:`gradients-global`, :eq:`gradients-clip-norm` of book/gradients. Nothing is read back from
-    the device, so a GPU does not wait; gradients that are not finite come out as nan.
-    ``torch.nn.utils.clip_grad_norm_`` does the same in place, with 1e-6 added to the norm.
+    the device, so a GPU does not wait; if an element is not finite, all of them and the norm come out as nan.
+    ``torch.nn.utils.clip_grad_norm_`` does the same in place, with 1e-6 added to the norm; it squares the
+    elements as they are, which overflows in float32 from 1e19 on.
 
     Parameters
     ----------
     gradients : sequence of tensors
     threshold : float
+        Above 0.
 
     Returns
     -------
     clipped : tuple of tensors
     norm : tensor
         Without axes; the norm before clipping.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is not above 0.
     """
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-    factor = torch.clamp(threshold / norm, max=1.0)
-    return tuple(g * factor for g in gradients), norm
+    _check_threshold(threshold)
+    largest = torch.stack([torch.linalg.vector_norm(g, math.inf) for g in gradients]).amax()
+    # Elements of at most 1 have squares that do not overflow; zero gradients are divided by 1.
+    largest = torch.where(largest == 0, torch.ones_like(largest), largest)
+    relative = torch.linalg.vector_norm(
+        torch.stack([torch.linalg.vector_norm(g / largest) for g in gradients])
+    )
+    factor = torch.clamp(threshold / largest / relative, max=1.0)
+    return tuple(g * factor for g in gradients), largest * relative
 
 
 def clip_by_value(gradients, threshold):
@@ -121,9 +136,21 @@ def clip_by_value(gradients, threshold):
     ----------
     gradients : sequence of tensors
     threshold : float
+        Above 0.
 
     Returns
     -------
     tuple of tensors
+
+    Raises
+    ------
+    ValueError
+        If the threshold is not above 0.
     """
+    _check_threshold(threshold)
     return tuple(g.clamp(-threshold, threshold) for g in gradients)
+
+
+def _check_threshold(threshold):
+    if not 0 < threshold < math.inf:
+        raise ValueError(f"threshold must be a finite number above 0, got {threshold!r}")
