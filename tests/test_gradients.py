@@ -10,6 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import torch_rnn
 
+from rnncourse.data.memory import adding
+from rnncourse.gradients.exercise import QUESTIONS
+from rnncourse.gradients.experiment import (
+    PARITY,
+    START,
+    ClippedByValue,
+    classify,
+    clipped_parity,
+    exploding_run,
+    last_state_loss,
+    learn_adding,
+    learn_recall,
+    regress,
+    units_on,
+)
+from rnncourse.gradients.explorable import compute, random_input
 from rnncourse.gradients.numpy import (
     activation,
     angle,
@@ -32,6 +48,8 @@ from rnncourse.gradients.torch import clip_by_value as torch_clip_by_value
 from rnncourse.gradients.torch import jacobian_products as torch_jacobian_products
 from rnncourse.gradients.torch import orthogonal_init as torch_orthogonal_init
 from rnncourse.gradients.torch import slope as torch_slope
+from rnncourse.grading.check import check
+from rnncourse.optim import SGD, Adam
 from rnncourse.rnn.numpy import OutputParams, RNNParams, output_init, rnn_forward, rnn_init
 from rnncourse.testing import check_parity, numerical_gradient
 
@@ -201,6 +219,9 @@ def test_bound_is_reached_by_an_orthogonal_relu_network():
     check_parity({"bound": np.repeat(bound[:, None], B, 1)}, {"bound": norms})
     quarter = norm_bound(params.weight_hh, "sigmoid", lags)
     check_parity({"bound": quarter}, {"bound": norms[:, 0] / 4.0**lags})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert norm_bound(10 * params.weight_hh, "relu", 1000) == math.inf
     # Over one step with all units on any matrix reaches it, whatever its eigenvalues are.
     skewed = rng.normal(size=(H, H))
     largest = torch.linalg.svdvals(torch.tensor(skewed)).max()
@@ -228,6 +249,7 @@ def test_orthogonal_matrix_keeps_every_length():
             check_parity({"WtW": W.T @ W}, {"WtW": gain**2 * np.eye(H)})
             assert len(np.unique(W)) > H and not weights.bias_ih.any() and not weights.bias_hh.any()
             assert 0 < np.abs(weights.weight_ih).min() <= np.abs(weights.weight_ih).max() <= H**-0.5
+            assert weights.weight_ih.min() < 0 < weights.weight_ih.max()
 
 
 def test_orthogonal_matrices_have_no_preferred_sign():
@@ -246,6 +268,7 @@ def test_identity_matrix_adds_the_input_to_the_state():
     _, h_T, _ = rnn_forward(x, h_0, params, "relu")
     expected = np.maximum(0.9 * h_0 + x[0] @ params.weight_ih.T, 0)
     check_parity({"h": h_T, "W": params.weight_hh}, {"h": expected, "W": 0.9 * np.eye(H)})
+    assert 0 < np.abs(params.weight_ih).max() <= H**-0.5
     assert not params.bias_ih.any() and not params.bias_hh.any()
 
 
@@ -255,6 +278,11 @@ def test_scaled_matrix_has_the_radius():
     radius = torch.linalg.eigvals(torch.tensor(params.weight_hh)).abs().max()
     check_parity({"radius": np.array(1.25)}, {"radius": radius})
     assert spectral_norm(params.weight_hh) > 1.25
+    assert 0 < np.abs(params.weight_ih).max() <= H**-0.5
+    # Gaussian: of 3,600 elements the mean has a standard error of 1/60, the fourth moment one of 0.16.
+    many = radius_init(np.random.default_rng(9), 1, 60).weight_hh
+    many = many / many.std()
+    assert abs(many.mean()) < 5 / 60 and abs((many**4).mean() - 3) < 0.8
     assert not params.bias_ih.any() and not params.bias_hh.any()
 
 
@@ -330,7 +358,7 @@ def test_clipping_keeps_what_it_should(seed, threshold, size):
 
 
 def test_norms_that_float32_cannot_square():
-    for size in (1e25, 1e-25):
+    for size in (1e25, 1e-25, 3e-22):
         gradients = (np.full(4, size, np.float32), np.full((2, 6), size, np.float32))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -338,9 +366,17 @@ def test_norms_that_float32_cannot_square():
             clipped, norm = clip_by_norm(gradients, 1.0)
         assert norm == pytest.approx(4 * size, rel=1e-6)
         assert global_norm(clipped) == pytest.approx(min(1.0, 4 * size), rel=1e-6)
+        twin, twin_norm = torch_clip_by_norm([torch.tensor(g) for g in gradients], size)
+        assert float(twin_norm) == pytest.approx(4 * size, rel=1e-6)
+        assert global_norm(tuple(g.numpy() for g in twin)) == pytest.approx(size, rel=1e-6)
     zero = np.zeros(3)
     clipped, norm = clip_by_norm(zero, 1.0)
     assert norm == 0 and (clipped == 0).all() and clipped is not zero
+    twin, norm = torch_clip_by_norm([torch.zeros(3)], 1.0)
+    assert norm == 0 and (twin[0] == 0).all()
+    for bad in (math.inf, math.nan):
+        twin, norm = torch_clip_by_norm([torch.tensor([bad, 1.0]), torch.ones(2)], 1.0)
+        assert norm.isnan() and all(g.isnan().all() for g in twin)
     assert math.isnan(global_norm(np.array([1, np.nan]))) and global_norm(np.array([1, np.inf])) == math.inf
 
 
@@ -423,17 +459,171 @@ def test_messages():
         (lambda: clip_by_norm(W, 0), "threshold must be a finite number above 0, got 0"),
         (lambda: clip_by_value(W, math.nan), "threshold must be a finite number above 0, got nan"),
         (lambda: clip_by_norm((params, nan), 1.0), "gradient of 1 must be finite, got nan or inf"),
+        (lambda: clip_by_norm(np.array([1, np.inf]), 1.0), "gradients must be finite, got nan or inf"),
+        (lambda: clip_by_norm(np.arange(3), 1.0), "gradients must be an array of floats, got int64"),
+        (lambda: clip_by_norm((W, [3.0]), 1.0), "gradient of 1 must be an array of floats, got list"),
+        (lambda: torch_clip_by_norm([], -1.0), "threshold must be a finite number above 0, got -1.0"),
+        (lambda: torch_clip_by_value([], 0), "threshold must be a finite number above 0, got 0"),
+        (
+            lambda: angle(np.ones((3, 1)), np.ones(3)),
+            "others must have the names and shapes of gradients, [('', (3, 1))], got [('', (3,))]",
+        ),
         (
             lambda: clip_by_value(params._replace(bias_hh=np.full(H, np.inf)), 1.0),
             "gradient of bias_hh must be finite, got nan or inf",
         ),
-        (lambda: clip_by_value(np.arange(3), 1.0), "gradients must hold floats, got dtype int64"),
+        (lambda: clip_by_value(np.arange(3), 1.0), "gradients must be an array of floats, got int64"),
         (lambda: angle(W, 0 * W), "others must not be zero: it has no direction"),
     ]
     for call, message in cases:
         with pytest.raises(ValueError) as caught:
             call()
         assert str(caught.value) == message
+
+
+def test_losses_of_the_experiments_equal_autograd():
+    rng = np.random.default_rng(10)
+    heads = {
+        classify: (rng.integers(0, 3, B), lambda out, y: torch.nn.functional.cross_entropy(out, y)),
+        regress: (rng.normal(size=B), lambda out, y: torch.nn.functional.mse_loss(out[:, 0], y)),
+    }
+    for name in NONLINEARITIES:
+        for read, (y, torch_loss) in heads.items():
+            x, _, layer = drawn()
+            params = layer, output_init(rng, H, 3 if read is classify else 1)
+            loss, gradients = last_state_loss(params, (x, y), read, name)
+            tensors = [torch.tensor(p, requires_grad=True) for p in leaves(params)]
+            weight_ih, weight_hh, bias_ih, bias_hh, weight, bias = tensors
+            h = torch.zeros(B, H, dtype=torch.float64)
+            for x_t in torch.tensor(x):
+                h = getattr(torch, name)(x_t @ weight_ih.T + bias_ih + h @ weight_hh.T + bias_hh)
+            expected = torch_loss(h @ weight.T + bias, torch.tensor(y))
+            expected.backward()
+            claimed = {str(i): g for i, g in enumerate(leaves(gradients))}
+            check_parity(
+                claimed | {"loss": np.array(loss)},
+                {str(i): p.grad for i, p in enumerate(tensors)} | {"loss": expected.detach()},
+            )
+
+
+def test_experiments_train_what_they_say():
+    named = {start: nonlinearity for start, (_, nonlinearity) in START.items()}
+    assert named["uniform"] == named["orthogonal"] == named["scaled"] == named["identity, tanh"] == "tanh"
+    assert named["identity"] == named["orthogonal, relu"] == named["scaled, relu"] == "relu"
+    assert named["uniform, sigmoid"] == "sigmoid"
+    # Chance is a half; the bit judged is the one trained.
+    for start, optimiser in (("uniform", None), ("uniform, sigmoid", None), ("orthogonal", SGD(0.1))):
+        assert learn_recall(0, 2, start, 400, optimiser)[0] > 0.95
+    trained = learn_adding(0, 10, "identity", Adam(0.005), 200, 1.0)
+    assert trained.history.loss[-20:].mean() < 0.1
+    assert 0.1 < units_on(trained.params) < 1
+
+
+def test_experiments_clip():
+    unclipped, _ = exploding_run(0, "none", 3)
+    for how in ("norm", "value"):
+        clipped, turned = exploding_run(0, how, 3)
+        assert clipped.history.loss.max() < 10 < 1e4 < unclipped.history.loss.max()
+        # The norm recorded is that before clipping, the same at the first step.
+        assert clipped.history.gradient_norm[0] == unclipped.history.gradient_norm[0] > 10
+        assert len(turned) == (3 if how == "value" else 0) and all(0 < turn < 90 for turn in turned)
+    params, gradients, turned = np.zeros(2), np.array([1.0, 100.0]), []
+    optimiser = ClippedByValue(SGD(0.5), 1.0, turned)
+    after, _ = optimiser.step(params, gradients, optimiser.init(params))
+    check_parity({"after": after}, {"after": np.array([-0.5, -0.5])})
+    assert turned == [pytest.approx(math.degrees(math.atan(100)) - 45)]
+
+
+def test_the_parity_curriculum_is_clipped_and_counts_right_answers():
+    T, accuracy, _ = clipped_parity(0, steps=200)
+    right = accuracy * PARITY["B"]
+    assert T.max() > 1 and accuracy.max() == 1 and np.allclose(right, right.round())
+    # Gradients of next to nothing teach nothing: not even one bit is learnt.
+    T, accuracy, _ = clipped_parity(0, clip=1e-14, steps=200)
+    assert T.max() == 1 and np.ptp(accuracy) < 0.5
+
+
+def test_adding_keeps_float32():
+    _, _, layer = drawn()
+    layer = RNNParams(*(p.astype(np.float32) for p in rnn_init(np.random.default_rng(0), 2, H)))
+    params = layer, OutputParams(*(p.astype(np.float32) for p in output_init(np.random.default_rng(1), H, 1)))
+    _, gradients = last_state_loss(
+        params, adding(np.random.default_rng(0), T, B, np.float32), regress, "tanh"
+    )
+    assert {g.dtype for g in leaves(gradients)} == {np.dtype(np.float32)}
+
+
+def judged(question, answer):
+    """None if the answer is right, else what the check says."""
+    try:
+        QUESTIONS[question].judge(answer, np.random.default_rng(0))
+    except AssertionError as error:
+        return str(error)
+
+
+def test_the_check_of_small_eigenvalues():
+    def shear(radius, steps, size, times=1.0):
+        return np.array([[radius, times * size / (steps * radius ** (steps - 1))], [0, radius]])
+
+    def turned(radius, steps, size):
+        q = np.array([[0.8, -0.6], [0.6, 0.8]])
+        return q @ shear(radius, steps, size) @ q.T
+
+    for right in (shear, turned, lambda *case: shear(*case, times=1.5)):
+        assert judged("q4", right) is None
+    wrong = {
+        "must have a norm": [
+            lambda r, k, s: np.diag([r, r]),
+            lambda r, k, s: np.array([[r, s], [0, r]]),
+            lambda r, k, s: np.array([[r, 1e12], [0, r]]),
+            lambda *case: shear(*case, times=0.9),
+        ],
+        "the spectral radius must be": [lambda r, k, s: np.diag([s ** (1 / k), r])],
+        "return a (2, 2) array": [lambda r, k, s: np.eye(3)],
+    }
+    for message, answers in wrong.items():
+        for answer in answers:
+            assert message in judged("q4", answer)
+
+
+def test_the_check_of_responsive_settings():
+    right = [{"lr": 1.0, "eps": 1.0}, {"lr": 1e8, "eps": 1e8}, {"lr": 0.1, "eps": 0.1}]
+    for answer in [*right, {"lr": 1.0, "eps": 1.0, "beta1": 0.0}]:
+        assert judged("q5", lambda answer=answer: answer) is None
+    wrong = [{}, {"lr": 0.01}, {"eps": 1e-3}, {"lr": 1.0, "eps": 0.01}, {"lr": 0.1, "eps": 0.01}]
+    for answer in [*wrong, {"eps": 1.0}, {"lr": 1e-3, "beta2": 0.0}, {"rate": 1.0}]:
+        assert judged("q5", lambda answer=answer: answer)
+
+
+def test_the_checks_see_every_edge():
+    def slopes(a):
+        return 1 - np.tanh(a) ** 2, (a >= 0).astype(a.dtype), slope(activation(a, "sigmoid"), "sigmoid")
+
+    def to_the_threshold(gradients, threshold):
+        norm = global_norm(gradients)
+        return tuple(threshold / norm * g for g in gradients), norm
+
+    def in_a_list(gradients, threshold):
+        clipped, norm = clip_by_norm(gradients, threshold)
+        return list(clipped), norm
+
+    for seed in range(5):
+        with pytest.raises(AssertionError, match="relu"):
+            check("gradients.q1", slopes, seed)
+        with pytest.raises(AssertionError, match="smaller norm stay"):
+            check("gradients.q3", to_the_threshold, seed)
+        with pytest.raises(AssertionError, match="by value"):
+            check("gradients.q3", lambda g, c: (clip_by_value(g, c), global_norm(g)), seed)
+        with pytest.raises(AssertionError, match="tuple of arrays, got a list"):
+            check("gradients.q3", in_a_list, seed)
+
+
+def test_explorable_computes_singular_values():
+    for seed in range(5):
+        result = compute(random_input(np.random.default_rng(seed)))
+        values = torch.linalg.svdvals(torch.tensor(result["products"], dtype=torch.float64))
+        found = {"largest": np.array(result["largest"]), "least": np.array(result["least"])}
+        check_parity(found, {"largest": values[:, 0], "least": values[:, 1]})
 
 
 def products_on(device, dtype):
@@ -465,14 +655,14 @@ def mutant_arguments(function, condition):
     rng = np.random.default_rng(7)
     nonlinearity = "relu" if condition == "all units on" else "tanh"
     h = rng.uniform(-1, 1, (1 if condition == "one step" else T, B, H))
-    if condition == "zero states":
+    if condition.startswith("zero states"):
         h = 0 * h
     if condition == "equal slopes":
         h = np.sign(h) / 3
     if condition == "all units on":
         h = np.abs(h) + 0.1
     W = rng.normal(size=(H, H))
-    if condition == "symmetric weight_hh":
+    if condition.endswith("symmetric weight_hh"):
         W = W + W.T
     if condition == "rank one":
         W = np.outer(W[0], W[1])

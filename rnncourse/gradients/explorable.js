@@ -60,6 +60,7 @@ function render({ model, el }) {
     Object.assign(input, changes);
     if (input.matrix === "nilpotent") input.radius = 0; // this matrix has no other
     for (const [name, control] of Object.entries(settings)) control.set(input[name]);
+    idle();
     draw();
   }
   const slider = (name, label, min, max, step, format) =>
@@ -80,6 +81,11 @@ function render({ model, el }) {
     u: slider("u", "input", 0, 3, 0.1, two),
     step: slider("step", "step t", 0, data.x.length, 1, String),
   };
+  /* A slider that changes nothing cannot be moved. */
+  function idle() {
+    settings.radius.node.querySelector("input").disabled = input.matrix === "nilpotent";
+    settings.u.node.querySelector("input").disabled = input.nonlinearity === "linear";
+  }
   controls.append(...Object.values(settings).map((control) => control.node),
     kit.button("radius 0, and it grows", () => set(data.grows)),
     kit.button("orthogonal", () => set(data.keeps)),
@@ -107,7 +113,7 @@ function render({ model, el }) {
       points: points(products[t]), "stroke-width": 3, stroke: "var(--xp-cold)", "stroke-linejoin": "round",
       fill: "color-mix(in srgb, var(--xp-cold) 25%, transparent)",
     });
-    const caption = (y, text) => svg("text", { x: 6, y, style: "font-size: 13px; fill: var(--xp-soft)" }, text);
+    const caption = (y, text) => svg("text", { x: 6, y, style: "font-size: 13px; fill: var(--xp-soft); stroke: var(--xp-paper); stroke-width: 4; paint-order: stroke" }, text);
     return svg("svg", {
       width: SIZE, height: SIZE, viewBox: `0 0 ${SIZE} ${SIZE}`, role: "img",
       "aria-label": `The unit circle after ${t} steps: an ellipse with half-axes ${short(largest[t])} and ${short(least[t])}`,
@@ -116,10 +122,11 @@ function render({ model, el }) {
   }
 
   function curve({ largest, bound, radius }) {
+    const steepest = LARGEST_SLOPE[input.nonlinearity];
     const [W, L, B, TOP] = [340, 52, 36, 30];
     const T = largest.length - 1;
     const steps = [...largest.keys()];
-    const powers = steps.map((k) => radius ** k);
+    const powers = steps.map((k) => (steepest * radius) ** k);
     // Beyond a million and a millionth the lines leave the plot.
     const power = (value) => Math.log10(Math.max(value, 1e-30));
     const all = [...largest, ...bound, ...powers].map((value) => Math.max(-6, Math.min(6, power(value))));
@@ -162,26 +169,29 @@ function render({ model, el }) {
     const entry = (colour, dash, text) => html("span", {}, sample(colour, dash), text);
     return html("div", { class: "xp-row xp-label", style: "font-size: 13px; gap: 2px 18px; margin: 0" },
       entry("var(--xp-cold)", null, "measured norm"), entry("var(--xp-warm)", "7 4", "bound, by the largest singular value"),
-      entry("var(--xp-soft)", "2 4", "power of the spectral radius"));
+      entry("var(--xp-soft)", "2 4", `power of the spectral radius${input.nonlinearity === "sigmoid" ? " / 4" : ""}`));
   }
 
   function draw() {
     const W = MATRICES[input.matrix](input.radius);
     const result = compute({ ...input, W, x: data.x, h_0: data.h_0 });
-    const t = input.step;
+    const t = input.step, quarter = input.nonlinearity === "sigmoid";
+    const power = (quarter ? result.radius / 4 : result.radius) ** t;
     const below = (content) => html("sub", {}, content);
     note.replaceChildren("h", below("t"), " = f(W h", below("t\u22121"), " + u x", below("t"), " (1, \u22121)), W = ",
       kit.matrix(W, { label: "W", limit: 10 }),
-      ` : spectral radius ${short(result.radius)}, largest singular value ${short(result.sigma)}`);
+      ` : spectral radius ${short(result.radius)}, largest singular value ${short(result.sigma)}; h`, below("0"),
+      ` = (${data.h_0.join(", ")}), x a fixed sequence`);
     kit.swap(row, plane(result), curve(result), legend());
     const [norm, bound] = [result.largest[t], result.bound[t]];
     say.textContent = t
       ? `After ${t} step${t > 1 ? "s" : ""} a change of h\u2080 of length 1 is at most ${short(norm)} long, at least ` +
-        `${short(result.least[t])}. The bound is ${short(bound)}; the spectral radius to the power ${t} is ` +
-        `${short(result.radius ** t)}${norm > result.radius ** t * 1.0001 ? ", which the norm exceeds" : ""}.`
-      : "Before the first step the circle is a circle.";
+        `${short(result.least[t])}. The bound is ${short(bound)}; the spectral radius${quarter ? " / 4" : ""} to the power ${t} is ` +
+        `${short(power)}${norm > power * 1.0001 ? ", which the norm exceeds" : ""}.`
+      : "Before the first step the circle is a circle. Move the step.";
   }
 
+  idle();
   draw();
 }
 

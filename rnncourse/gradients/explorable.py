@@ -18,13 +18,13 @@ H_0 = [1.0, 0.0]
 
 
 def explorable():
-    """Draw the figure of the chapter; it starts at the shear of the chapter, radius one half.
+    """Draw the figure of the chapter; it starts at the shear of the chapter, radius one half, step 0.
 
     Returns
     -------
     Explorable
     """
-    start = {"matrix": "shear", "radius": 0.5, "nonlinearity": "linear", "u": 0, "step": 3}
+    start = {"matrix": "shear", "radius": 0.5, "nonlinearity": "linear", "u": 0, "step": 0}
     grows = {"matrix": "nilpotent", "radius": 0, "nonlinearity": "relu", "u": 0, "step": 5}
     keeps = {"matrix": "rotation", "radius": 1, "nonlinearity": "tanh", "u": 1, "step": 6}
     title = "The Jacobian of a later state by the first, step by step"
