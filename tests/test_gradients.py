@@ -362,13 +362,13 @@ def test_norms_that_float32_cannot_square():
         gradients = (np.full(4, size, np.float32), np.full((2, 6), size, np.float32))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert global_norm(gradients) == pytest.approx(4 * size, rel=1e-6)
+            assert global_norm(gradients) == pytest.approx(4 * size, rel=1e-6, abs=0)
             clipped, norm = clip_by_norm(gradients, 1.0)
-        assert norm == pytest.approx(4 * size, rel=1e-6)
-        assert global_norm(clipped) == pytest.approx(min(1.0, 4 * size), rel=1e-6)
+        assert norm == pytest.approx(4 * size, rel=1e-6, abs=0)
+        assert global_norm(clipped) == pytest.approx(min(1.0, 4 * size), rel=1e-6, abs=0)
         twin, twin_norm = torch_clip_by_norm([torch.tensor(g) for g in gradients], size)
-        assert float(twin_norm) == pytest.approx(4 * size, rel=1e-6)
-        assert global_norm(tuple(g.numpy() for g in twin)) == pytest.approx(size, rel=1e-6)
+        assert float(twin_norm) == pytest.approx(4 * size, rel=1e-6, abs=0)
+        assert global_norm(tuple(g.numpy() for g in twin)) == pytest.approx(size, rel=1e-6, abs=0)
     zero = np.zeros(3)
     clipped, norm = clip_by_norm(zero, 1.0)
     assert norm == 0 and (clipped == 0).all() and clipped is not zero
