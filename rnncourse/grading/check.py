@@ -121,7 +121,11 @@ def _named(result, names):
             fields = getattr(value, "_fields", range(len(value)))
             arrays |= {f"{name}.{f}": np.asarray(v) for f, v in zip(fields, value, strict=True)}
         else:
-            arrays[name] = np.asarray(value)
+            try:
+                arrays[name] = np.asarray(value)
+            except ValueError:  # a list of arrays of different shapes
+                kind = type(value).__name__
+                raise AssertionError(f"{name} must be an array or a tuple of arrays, got a {kind}") from None
     return arrays
 
 
