@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from rnncourse._numerics import sigmoid
 from rnncourse.data.memory import anbn, anbncn
+from rnncourse.grading.check import check
+from rnncourse.gru.exercise import OTHER, QUESTIONS, from_other
 from rnncourse.gru.experiment import CELLS, encode, largest_n, learn, packed, unpacked
 from rnncourse.gru.machines import counter_lstm, counter_rnn
 from rnncourse.gru.numpy import (
@@ -153,7 +155,8 @@ def test_reset_before_equals_the_paper_s_equations():
     output, h_T, cache = gru_reset_before_forward(x, h_0, params)
     expected = plain_reset_before(x, h_0, params)
     check_parity(
-        {"output": output, "h_T": h_T, "h": cache.h}, {"output": expected[1:], "h_T": expected[-1], "h": expected}
+        {"output": output, "h_T": h_T, "h": cache.h},
+        {"output": expected[1:], "h_T": expected[-1], "h": expected},
     )
     with torch.no_grad():
         twin, twin_h_T = layer_of(params, GRU, reset="before")(torch.tensor(x), torch.tensor(h_0))
@@ -190,7 +193,8 @@ def test_the_two_resets_differ_and_coincide_where_the_matrix_commutes_with_the_g
         {"output": gru_forward(x, h_0, diagonal)[0]},
     )
     with_bias = diagonal._replace(bias_hh=params.bias_hh)
-    assert np.abs(gru_reset_before_forward(x, h_0, with_bias)[0] - gru_forward(x, h_0, with_bias)[0]).max() > 0.01
+    after, before = (f(x, h_0, with_bias)[0] for f in (gru_forward, gru_reset_before_forward))
+    assert np.abs(after - before).max() > 0.01
 
 
 def plain_other_convention(x, h_0, params):
@@ -318,13 +322,18 @@ def test_strings_are_encoded_with_what_can_be_known():
 
 
 def test_largest_n_is_where_the_first_string_fails():
+    # A counter that leaks one part in fifty at each step: the strings one by one say where it fails.
     params, output_params = counter_rnn()
-    # A count that is clipped at 7 ends every longer string too early.
-    clipped = params._replace(weight_hh=params.weight_hh * [[1.0, 0], [0, 0]])
-    assert largest_n("relu", "anbn", (clipped, output_params), 12) == 12
-    eager = output_params._replace(bias=output_params.bias + np.array([0, 0, -50.0, 0]))
-    # b needs 8 c - 54 > 0, so a count of at least 7 after the last b but one: even n = 1 is right, n = 2 is not.
-    assert largest_n("relu", "anbn", (params, eager), 12) == 1
+    leaky = params._replace(weight_hh=0.98 * params.weight_hh)
+    right = []
+    for n in range(1, 31):
+        x, targets, mask = encode(["a" * n + "b" * n])
+        output, _, _ = rnn_forward(x, np.zeros((1, 2)), leaky, "relu")
+        right.append((output_forward(output, output_params)[0].argmax(-1) == targets)[mask].all())
+    first = right.index(False)
+    assert 2 < first < 30
+    assert largest_n("relu", "anbn", (leaky, output_params), 30) == first
+    assert largest_n("relu", "anbn", (leaky, output_params), first) == first
 
 
 def test_training_lowers_the_loss_and_packs_its_weights():
@@ -341,7 +350,8 @@ def test_training_lowers_the_loss_and_packs_its_weights():
 
 def test_dtype_is_kept():
     x, h_0, params, doutput, dh_T = drawn(dtype=np.float32)
-    results = [gru_step(x[0], h_0, params), *flip_update(params), *gru_init(np.random.default_rng(0), D, H, np.float32)]
+    results = [gru_step(x[0], h_0, params), *flip_update(params)]
+    results += gru_init(np.random.default_rng(0), D, H, np.float32)
     for forward, backward in (
         (gru_forward, gru_backward),
         (gru_reset_before_forward, gru_reset_before_backward),
@@ -412,7 +422,10 @@ def test_messages():
         (gru_reset_before_forward, gru_reset_before_backward),
     ):
         cases = [
-            (lambda f=forward: f(x[0], h_0, params), "x must have shape (T, B, D) = (any, any, 4), got (3, 4)"),
+            (
+                lambda f=forward: f(x[0], h_0, params),
+                "x must have shape (T, B, D) = (any, any, 4), got (3, 4)",
+            ),
             (lambda f=forward: f(x[:0], h_0, params), "T must be an integer of at least 1, got 0"),
             (lambda f=forward: f(x, h_0.T, params), "h_0 must have shape (B, H) = (3, 5), got (5, 3)"),
             (lambda f=forward: f(nan, h_0, params), "x must be finite, got nan or inf"),
@@ -429,7 +442,10 @@ def test_messages():
                 lambda b=backward: b(doutput[1:], dh_T, cache),
                 "doutput must have shape (T, B, H) = (6, 3, 5), got (5, 3, 5)",
             ),
-            (lambda b=backward: b(doutput, dh_T.T, cache), "dh_T must have shape (B, H) = (3, 5), got (5, 3)"),
+            (
+                lambda b=backward: b(doutput, dh_T.T, cache),
+                "dh_T must have shape (B, H) = (3, 5), got (5, 3)",
+            ),
             (
                 lambda b=backward: b(doutput.astype(np.float32), dh_T, cache),
                 "doutput must have the dtype of x, float64, got float32",
@@ -506,6 +522,58 @@ def mutant_arguments(function, condition):
         return x, h_0, params
     forward = gru_forward if function is gru_backward else gru_reset_before_forward
     return doutput, dh_T, forward(x, h_0, params)[2]
+
+
+def test_mistakes_in_the_exercise_hide_where_they_say():
+    rng = np.random.default_rng(3)
+    for mutant in OTHER:
+        arrays = [np.split(a.copy(), 3, axis=-1) for a in QUESTIONS["q3"].draw(rng)]
+        if "zero update gate" in mutant.agrees:
+            arrays = [[0 * u, r, n] for u, r, n in arrays]
+        if "equal gates" in mutant.agrees:
+            arrays = [[u, u, n] for u, _, n in arrays]
+        if mutant.agrees == "zero biases":
+            arrays[2] = [0 * a for a in arrays[2]]
+        given = [np.concatenate(blocks, axis=-1) for blocks in arrays]
+        check_parity(mutant.build()(*given)._asdict(), mutant.function(*given)._asdict(), tolerance=0)
+        drawn_here = QUESTIONS["q3"].draw(rng)
+        with pytest.raises(AssertionError):
+            check_parity(
+                mutant.build()(*drawn_here)._asdict(), mutant.function(*drawn_here)._asdict(), tolerance=0.01
+            )
+
+
+def test_weights_from_elsewhere_compute_the_same():
+    # The library of the question, written out: blocks u, r, candidate; u multiplies the candidate.
+    rng = np.random.default_rng(4)
+    kernel, recurrent, bias = (rng.normal(size=s) for s in [(D, 3 * H), (H, 3 * H), (2, 3 * H)])
+    x, h, _, _, _ = drawn()
+    x_u, x_r, x_n = np.split(x[0] @ kernel + bias[0], 3, axis=1)
+    h_u, h_r, h_n = np.split(h @ recurrent + bias[1], 3, axis=1)
+    u, r = sigmoid(x_u + h_u), sigmoid(x_r + h_r)
+    expected = u * np.tanh(x_n + r * h_n) + (1 - u) * h
+    check_parity({"h": gru_step(x[0], h, from_other(kernel, recurrent, bias))}, {"h": expected})
+
+
+def test_wrong_masks_and_level_counts_are_refused():
+    with pytest.raises(AssertionError, match="the two forms differ by up to"):
+        check("gru.q4", lambda params: np.ones((params.weight_hh.shape[1],) * 2, bool), seed=0)
+    with pytest.raises(AssertionError, match="the two forms coincide, but you allow"):
+        check("gru.q4", lambda params: np.eye(params.weight_hh.shape[1], dtype=bool), seed=0)
+    with pytest.raises(AssertionError, match=r"return bools of shape \(H, H\)"):
+        check("gru.q4", lambda params: np.eye(params.weight_hh.shape[1]), seed=0)
+
+    def parts_of_the_bias(params):
+        H = params.weight_hh.shape[1]
+        rows = np.column_stack([params.weight_ih, params.weight_hh, params.bias_ih, params.bias_hh])[:H]
+        return (rows[:, None] == rows).all(axis=2)
+
+    with pytest.raises(AssertionError, match="the two forms coincide, but you allow"):
+        check("gru.q4", parts_of_the_bias, seed=0)
+    with pytest.raises(AssertionError, match="does not take 2 different values"):
+        check("gru.q5", lambda i, dtype: 2, seed=0)
+    with pytest.raises(AssertionError, match="return a whole number, got 2.0"):
+        check("gru.q5", lambda i, dtype: 2.0, seed=0)
 
 
 @pytest.mark.gpu

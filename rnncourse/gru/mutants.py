@@ -74,7 +74,7 @@ STEP = (
         "+ params.bias_ih",
         "+ 0 * params.bias_ih",
         agrees="zero biases",
-        hint="Your step leaves bias_ih out: both biases count, and they cannot be replaced by their sum here.",
+        hint="Your step leaves bias_ih out: here both biases count, and their sum does not replace them.",
         label="gru-gates",
     ),
     Mutant(
@@ -156,8 +156,8 @@ BACKWARD = (
         "da[:, :, 2] = da_n",
         "da[:, :, 2] = da_n * r",
         agrees="reset gate one",
-        hint="Your gradient of the input side is multiplied by r: the reset gate stands on the recurrent side "
-        "alone.",
+        hint="Your gradient of the input side is multiplied by r: the reset gate stands on the recurrent "
+        "side alone.",
         label="gru-weights",
     ),
     Mutant(
@@ -175,8 +175,8 @@ BACKWARD = (
         "h[:-1] - n",
         "h[1:] - n",
         agrees="update gate one",
-        hint="Your gradient of z compares the candidate with the state after the step: it is the state before "
-        "the step that z keeps.",
+        hint="Your gradient of z compares the candidate with the state after the step: z keeps the state "
+        "before it.",
         label="gru-delta",
     ),
     Mutant(
@@ -246,7 +246,7 @@ BEFORE = (
         "dreset * r +",
         "dreset +",
         agrees="reset gate one",
-        hint="Your gradient reaches the state past the reset gate: the candidate read r * h, so multiply by r.",
+        hint="Your gradient reaches the state past the reset gate: the candidate read r * h, multiply by r.",
         label="gru-before-delta",
     ),
     Mutant(

@@ -179,7 +179,12 @@ def gru_forward(x, h_0, params):
     product_rz, product_n = product[:, : 2 * H], product[:, 2 * H :]
     states = list(h)
     steps = zip(
-        gates[..., : 2 * H], gates[..., :H], gates[..., H : 2 * H], gates[..., 2 * H :], recurrent, strict=True
+        gates[..., : 2 * H],
+        gates[..., :H],
+        gates[..., H : 2 * H],
+        gates[..., 2 * H :],
+        recurrent,
+        strict=True,
     )
     for previous, current, (rz, r, z, n, inside) in zip(states, states[1:], steps, strict=False):
         previous.dot(weight_hh_T, out=product)
