@@ -91,7 +91,7 @@ function render({ model, el }) {
     },
   });
   const which = kit.choice({
-    label: "above", value: upper,
+    label: "upper network", value: upper,
     options: Object.entries(data.machines).filter(([, m]) => m.kind === "lstm").map(([name, m]) => [name, m.label]),
     oninput(name) { upper = name; draw(); },
   });
@@ -192,7 +192,7 @@ function render({ model, el }) {
     });
     const left = /ba/.test(string) || (string.match(/b/g) || []).length > (string.match(/a/g) || []).length;
     say.textContent = sentences.join(" ") + (left ? " From where the string stops being the start of some a\u207fb\u207f, nothing is expected." : "") +
-      ` What was trained saw n up to ${data.trained_to}.`;
+      ` Strings in training had n up to ${data.trained_to}.`;
     dropped.disabled = !string.endsWith("b");
   }
 
