@@ -17,6 +17,13 @@ def check_shape(name, array, **sizes):
         raise ValueError(f"{name} must have shape {symbols} = {numbers}, got {_tuple(shape)}")
 
 
+def check_sequence(name, array, **sizes):
+    """Raise as :func:`check_shape` does, and if the sequence or the batch is empty."""
+    check_shape(name, array, **sizes)
+    if 0 in array.shape:
+        raise ValueError(f"{name} must have shape {_tuple(sizes)} with no size 0, got {_tuple(array.shape)}")
+
+
 def check_floats(**arrays):
     """Raise unless all arrays, given by name, hold finite floats of one dtype."""
     first = None

@@ -315,6 +315,11 @@ def test_messages():
             lambda: rnn_backward(doutput[1:], dh_T, cache),
             "doutput must have shape (T, B, H) = (6, 3, 5), got (5, 3, 5)",
         ),
+        (
+            lambda: rnn_backward(doutput.astype(np.float32), dh_T, cache),
+            "doutput must have the dtype of x, float64, got float32",
+        ),
+        (lambda: rnn_backward(doutput, dh_T * np.nan, cache), "dh_T must be finite, got nan or inf"),
         (lambda: rnn_backward(doutput, dh_T.T, cache), "dh_T must have shape (B, H) = (3, 5), got (5, 3)"),
         (lambda: rnn_backward_truncated(doutput, cache, 0, 3), "k1 must be an integer of at least 1, got 0"),
         (

@@ -426,7 +426,10 @@ def test_messages():
                 lambda f=forward: f(x[0], h_0, params),
                 "x must have shape (T, B, D) = (any, any, 4), got (3, 4)",
             ),
-            (lambda f=forward: f(x[:0], h_0, params), "T must be an integer of at least 1, got 0"),
+            (
+                lambda f=forward: f(x[:0], h_0, params),
+                "x must have shape (T, B, D) with no size 0, got (0, 3, 4)",
+            ),
             (lambda f=forward: f(x, h_0.T, params), "h_0 must have shape (B, H) = (3, 5), got (5, 3)"),
             (lambda f=forward: f(nan, h_0, params), "x must be finite, got nan or inf"),
             (lambda f=forward: f(x.astype(int), h_0, params), "x must hold floats, got dtype int64"),

@@ -204,7 +204,17 @@ def test_messages():
     cases = [
         (lambda: rnn_forward(x, h_0.T, params), "h_0 must have shape (B, H) = (3, 5), got (5, 3)"),
         (lambda: rnn_forward(x[0], h_0, params), "x must have shape (T, B, D) = (any, any, 4), got (3, 4)"),
-        (lambda: rnn_forward(x[:0], h_0, params), "T must be an integer of at least 1, got 0"),
+        (
+            lambda: rnn_forward(x[:0], h_0, params),
+            "x must have shape (T, B, D) with no size 0, got (0, 3, 4)",
+        ),
+        (lambda: rnn_forward(x.astype(int), h_0, params), "x must hold floats, got dtype int64"),
+        (
+            lambda: rnn_forward(x, h_0.astype(np.float32), params),
+            "h_0 must have the dtype of x, float64, got float32",
+        ),
+        (lambda: rnn_forward(x, h_0 * np.nan, params), "h_0 must be finite, got nan or inf"),
+        (lambda: rnn_step(x[0], h_0 + np.inf, params), "h must be finite, got nan or inf"),
         (lambda: rnn_forward(x, h_0, params, "sin"), "nonlinearity must be one of 'tanh', 'relu', got 'sin'"),
         (
             lambda: rnn_forward(x, h_0, params._replace(bias_hh=np.zeros(1))),

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_floats, check_positive, check_shape
+from rnncourse._checks import check_floats, check_positive, check_sequence, check_shape
 from rnncourse._numerics import sigmoid
 
 
@@ -78,9 +78,8 @@ def _check_params(params):
 def _check_sequence(x, h_0, params):
     """Sizes T, B, D, H of a forward pass."""
     H, D = _check_params(params)
-    check_shape("x", x, T=None, B=None, D=D)
+    check_sequence("x", x, T=None, B=None, D=D)
     T, B, _ = x.shape
-    check_positive("T", T)
     check_shape("h_0", h_0, B=B, H=H)
     check_floats(x=x, h_0=h_0, **params._asdict())
     return T, B, D, H
@@ -122,7 +121,7 @@ def gru_step(x_t, h, params):
         If a shape or dtype does not fit, or a number is not finite.
     """
     H, D = _check_params(params)
-    check_shape("x_t", x_t, B=None, D=D)
+    check_sequence("x_t", x_t, B=None, D=D)
     check_shape("h", h, B=len(x_t), H=H)
     check_floats(x_t=x_t, h=h, **params._asdict())
     from_input = x_t @ params.weight_ih.T + params.bias_ih

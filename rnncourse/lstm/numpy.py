@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_floats, check_positive, check_shape
+from rnncourse._checks import check_floats, check_sequence, check_shape
 from rnncourse._numerics import sigmoid
 
 
@@ -104,9 +104,8 @@ def lstm_forward(x, state, params):
         If a shape or dtype does not fit, or a number is not finite.
     """
     H, D = _check_params(params)
-    check_shape("x", x, T=None, B=None, D=D)
+    check_sequence("x", x, T=None, B=None, D=D)
     T, B, _ = x.shape
-    check_positive("T", T)
     h_0, c_0 = state
     check_shape("h_0", h_0, B=B, H=H)
     check_shape("c_0", c_0, B=B, H=H)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_choice, check_floats, check_ids, check_positive, check_shape
+from rnncourse._checks import check_choice, check_floats, check_ids, check_sequence, check_shape
 from rnncourse._numerics import log_softmax, one_hot, softmax
 
 
@@ -174,9 +174,8 @@ def rnn_forward(x, h_0, params, nonlinearity="tanh"):
         If a shape or dtype does not fit, or a number is not finite.
     """
     H, D = _check_params(params)
-    check_shape("x", x, T=None, B=None, D=D)
+    check_sequence("x", x, T=None, B=None, D=D)
     T, B, _ = x.shape
-    check_positive("T", T)
     check_shape("h_0", h_0, B=B, H=H)
     check_floats(x=x, h_0=h_0, **params._asdict())
     check_choice("nonlinearity", nonlinearity, ["tanh", "relu"])
