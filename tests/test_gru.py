@@ -460,6 +460,15 @@ def test_messages():
             assert str(caught.value) == message
     cases = [
         (lambda: gru_step(x[0], h_0[:2], params), "h must have shape (B, H) = (3, 5), got (2, 5)"),
+        (lambda: gru_step(nan[0], h_0, params), "x_t must be finite, got nan or inf"),
+        (
+            lambda: gru_step(x[0], h_0.astype(np.float32), params),
+            "h must have the dtype of x_t, float64, got float32",
+        ),
+        (
+            lambda: gru_step(x[0], h_0, params._replace(weight_ih=params.weight_ih[:, 0])),
+            "weight_ih must have shape (H3, D) = (15, any), got (15,)",
+        ),
         (lambda: gru_step(x, h_0, params), "x_t must have shape (B, D) = (any, 4), got (6, 3, 4)"),
         (
             lambda: gru_forward(x, h_0, params._replace(weight_hh=params.weight_hh[: 2 * H])),
