@@ -79,6 +79,7 @@ function render({ model, el }) {
     autocapitalize: "none", "aria-label": "string to read, letters a and b",
     oninput() {
       string = field.value.toLowerCase().replace(/[^ab]/g, "");
+      if (/^a+b*$/.test(string)) slider.set(string.lastIndexOf("a") + 1);
       draw();
     },
   });
@@ -120,7 +121,8 @@ function render({ model, el }) {
     const text = (tx, ty, content, anchor = "end") =>
       svg("text", { x: tx, y: ty, "text-anchor": anchor, style: "font-size: 12px; fill: var(--xp-soft)" }, content);
     const parts = [];
-    for (const value of [...new Set([low, 0, high])]) {
+    const near = (value) => value !== 0 && Math.abs(y(value) - y(0)) < 14;
+    for (const value of [...new Set([low, 0, high])].filter((v) => !near(v))) {
       parts.push(svg("line", { x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value), stroke: "var(--xp-line)", "stroke-width": 1 }));
       parts.push(text(LEFT - 6, y(value) + 4, number(value, gru || Math.abs(value) < 10 && value % 1 ? 1 : 0)));
     }
@@ -145,7 +147,7 @@ function render({ model, el }) {
         parts.push(text(LEFT + (start + count / 2) * column, PLOT + STRIP + 14, count > 1 ? `${symbol} \u00d7 ${count}` : symbol, "middle"));
     }
     const verdict = result.first_wrong === null
-      ? `no mistake in ${result.expected.filter((s) => s !== null).length} determined symbols`
+      ? `no mistake; determined: ${result.expected.filter((s) => s !== null).length} of ${T} symbols`
       : `first mistake ${after(result.first_wrong)}`;
     return [
       html("p", { class: "xp-note" }, html("strong", {}, machine.label), `, ${gru ? "hidden states h" : "cell states c"}: `,
