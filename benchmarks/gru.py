@@ -11,10 +11,10 @@ from rnncourse.gru.torch import GRU
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 # (T, B, D, H)
 SIZES = {"T100 B32 D128 H256": (100, 32, 128, 256), "T200 B1 D100 H100": (200, 1, 100, 100)}
-# Must: what the first version reached plus 10%, for the two sizes in float32.
+# Must: what a trial before this code reached (0.90, 0.17) plus 10%, for the two sizes in float32.
 TARGETS = {
     "T100 B32 D128 H256": {"must": 0.99, "aim": 0.9},
-    "T200 B1 D100 H100": {"must": 0.21, "aim": 0.2},
+    "T200 B1 D100 H100": {"must": 0.19, "aim": 0.2},
 }
 
 

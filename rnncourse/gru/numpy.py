@@ -136,8 +136,8 @@ def gru_forward(x, h_0, params):
 
     Implements :eq:`gru-gates`, :eq:`gru-candidate`, :eq:`gru-state` of book/gru: :func:`gru_step`, T times.
     The input products of all steps are one matrix product before the loop, and each step has one recurrent
-    product for its three parts. The gates come from sigma(a) = (1 + tanh(a / 2)) / 2, with the half taken
-    into the weights.
+    product for its three parts. Source: Cho et al. (2014), in the form of torch.nn. The gates come from
+    sigma(a) = (1 + tanh(a / 2)) / 2, with the half taken into the weights.
 
     Parameters
     ----------
