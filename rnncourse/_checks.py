@@ -1,5 +1,7 @@
 """Clear errors for bad input at the public entry of a function."""
 
+from numbers import Real
+
 import numpy as np
 
 
@@ -54,8 +56,14 @@ def check_choice(name, value, choices):
 
 def check_positive(name, value):
     """Raise unless `value` is an integer of at least 1."""
-    if isinstance(value, bool) or int(value) != value or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+
+
+def check_fraction(name, value):
+    """Raise unless `value` is a number in [0, 1)."""
+    if not isinstance(value, Real) or not 0 <= value < 1:
+        raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
 
 
 def check_windows(k1, k2):

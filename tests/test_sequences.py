@@ -12,6 +12,19 @@ from hypothesis import strategies as st
 
 from rnncourse._numerics import one_hot
 from rnncourse.grading.check import check
+from rnncourse.sequences.exercise import draw_brackets
+from rnncourse.sequences.experiment import (
+    NETWORKS,
+    VERBS,
+    Network,
+    Sentences,
+    agreement_accuracy,
+    agreement_loss,
+    agreement_task,
+    plural_probability,
+    run_network,
+    train_agreement,
+)
 from rnncourse.sequences.numpy import (
     DelayParams,
     JordanParams,
@@ -133,7 +146,7 @@ def drawn_source(seed, length=4, V=3):
 
 @pytest.mark.equation("sequences-bound")
 def test_two_words_lose_a_coin_until_the_window_reaches_the_first_letter():
-    for n in range(6):
+    for n in range(1, 6):
         loss, accuracy = window_optimum(*two_words(), n)
         last = 0 if n >= 4 else math.log(2)
         check_parity(
@@ -144,7 +157,7 @@ def test_two_words_lose_a_coin_until_the_window_reaches_the_first_letter():
 
 @pytest.mark.equation("sequences-bound")
 def test_optimum_equals_counting_by_hand():
-    for n in range(5):
+    for n in range(1, 5):
         source = drawn_source(n)
         loss, accuracy = window_optimum(*source, n)
         expected_loss, expected_accuracy = optimum_by_hand(*source, n)
@@ -156,14 +169,14 @@ def test_optimum_equals_counting_by_hand():
 @given(st.integers(0, 2**32 - 1))
 def test_a_longer_window_never_loses_more_and_the_longest_pays_the_entropy(seed):
     sequences, p = drawn_source(seed)
-    losses, accuracies = zip(*(window_optimum(sequences, p, n) for n in range(5)), strict=True)
+    losses, accuracies = zip(*(window_optimum(sequences, p, n) for n in range(1, 5)), strict=True)
     assert (np.diff(losses, axis=0) <= 1e-12).all() and (np.diff(accuracies, axis=0) >= -1e-12).all()
     entropy = -(p[p > 0] * np.log(p[p > 0])).sum()
     assert math.isclose(losses[-1].sum(), entropy, rel_tol=1e-9)  # the chain rule
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(0, 3))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3))
 def test_no_predictor_of_the_window_beats_the_optimum(seed, n):
     sequences, p = drawn_source(seed)
     loss, _ = window_optimum(sequences, p, n)
@@ -415,6 +428,15 @@ def test_jordan_twin_equals_the_written_out_network():
         check_parity({"logits": logits, "c_T": c_T}, {"logits": expected, "c_T": expected_c_T})
 
 
+def test_jordan_twin_starts_from_an_empty_context():
+    x, c_0, _, params = drawn_jordan()
+    twin = torch_jordan(params, 0.4, Jordan)
+    with torch.no_grad():
+        logits, c_T = twin(torch.tensor(x))
+    expected, expected_c_T, _ = jordan_forward(x, 0 * c_0, params, 0.4)
+    check_parity({"logits": logits, "c_T": c_T}, {"logits": expected, "c_T": expected_c_T})
+
+
 @pytest.mark.equation("sequences-jordan")
 def test_a_teacher_without_decay_makes_it_a_feed_forward_network():
     # Its context is then the teacher's last output, and torch.nn layers without recurrence do the same.
@@ -468,7 +490,8 @@ def test_dtype_is_kept():
     x, c_0, teacher, params = single(drawn_jordan())
     dlogits, dc_T = single(tuple(arrays((T, B, V), (B, V))))
     results = [output, last, dx, dfirst, *flat_names(dlayers).values()]
-    for alpha, fed in both_ways(teacher):
+    # A NumPy number as alpha must not turn float32 into float64.
+    for alpha, fed in [*both_ways(teacher), (np.float64(0.4), None), (np.float64(0.4), teacher)]:
         logits, c_T, cache = jordan_forward(x, c_0, params, alpha, fed)
         dx, dc_0, dparams = jordan_backward(dlogits, dc_T, cache)
         results += [logits, c_T, dx, dc_0, *dparams]
@@ -498,30 +521,35 @@ def test_arguments_are_not_changed():
     assert all(np.array_equal(a, b) for a, b in zip(kept, given, strict=True))
 
 
-def test_large_pre_activations_saturate_without_a_word():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_pre_activations_saturate_without_a_word(dtype):
+    cast = single if dtype is np.float32 else tuple
     with warnings.catch_warnings(), np.errstate(all="raise", under="ignore"):
         warnings.simplefilter("error")
         for sign in (1e4, -1e4):
-            x, c_0, _, params = drawn_jordan()
-            large = params._replace(bias_h=params.bias_h + sign, bias_o=params.bias_o + sign * np.arange(V))
+            x, c_0, _, params = cast(drawn_jordan())
+            steps = sign * np.arange(V, dtype=dtype)
+            large = params._replace(bias_h=params.bias_h + dtype(sign), bias_o=params.bias_o + steps)
             logits, c_T, cache = jordan_forward(x, c_0, large, 0.4)
             results = jordan_backward(np.ones_like(logits), np.ones_like(c_T), cache)
-            x, past, layers, doutput, dpast = drawn_window()
-            layers = tuple(layer._replace(bias=layer.bias + sign) for layer in layers)
+            x, past, layers, doutput, dpast = cast(drawn_window())
+            layers = tuple(layer._replace(bias=layer.bias + dtype(sign)) for layer in layers)
             output, _, cache = window_forward(x, past, layers)
             more = window_backward(doutput, dpast, cache)
             arrays_out = [logits, c_T, *results[:2], *results[2], output, *more[:2]]
-            assert all(np.isfinite(a).all() for a in arrays_out)
+            assert all(np.isfinite(a).all() and a.dtype == dtype for a in arrays_out)
 
 
 def test_messages():
-    (params,) = drawn_layers(sizes=(D, H), windows=(N,))
+    rng = np.random.default_rng(0)
+    params, above = drawn_layers(sizes=(D, H, 6), windows=(N, 3))
     x, past = arrays((T, B, D), (N - 1, B, D))
     c_0, teacher = arrays((B, V), (T, B, V))
     jordan = jordan_init(np.random.default_rng(0), D, H, V)
     sequences, p = two_words()
     a, cache = delay_forward(x, params)
-    _, _, window_cache = window_forward(x, past, (params,))
+    _, window_cache_of_x = tdnn_forward(x, (params,))
+    output, _, window_cache = window_forward(x, past, (params,))
     logits, c_T, jordan_cache = jordan_forward(x, c_0, jordan)
     nan = x.copy()
     nan[0, 0, 0] = np.nan
@@ -552,27 +580,127 @@ def test_messages():
         ),
         (lambda: delay_forward(nan, params), "x must be finite, got nan or inf"),
         (lambda: delay_backward(a[1:], cache), "da must have shape (T-n+1, B, H) = (8, 3, 5), got (7, 3, 5)"),
-        (lambda: tdnn_forward(x, ()), "layers must hold at least one layer, got none"),
+        (lambda: delay_backward(np.nan * a, cache), "da must be finite, got nan or inf"),
         (
-            lambda: tdnn_backward(a[:, 1:], tdnn_forward(x, (params,))[1]),
+            lambda: delay_backward(a.astype(np.float32), cache),
+            "da must have the dtype of x, float64, got float32",
+        ),
+        (
+            lambda: delay_forward(x[:, :0], params),
+            "x must have shape (T, B, D) with no size 0, got (9, 0, 4)",
+        ),
+        (lambda: delay_init(rng, D, H, 0), "n must be an integer of at least 1, got 0"),
+        (lambda: delay_init(rng, None, H, N), "D must be an integer of at least 1, got None"),
+        (
+            lambda: tdnn_forward(x, ()),
+            "layers must be a tuple of at least one DelayParams, got an empty tuple",
+        ),
+        (
+            lambda: tdnn_forward(x, params),
+            "layers must be a tuple of at least one DelayParams, got DelayParams",
+        ),
+        (lambda: tdnn_reach(params), "layers must be a tuple of at least one DelayParams, got DelayParams"),
+        (lambda: tdnn_reach([params]), "layers must be a tuple of at least one DelayParams, got list"),
+        (
+            lambda: window_forward(x, past, params),
+            "layers must be a tuple of at least one DelayParams, got DelayParams",
+        ),
+        (
+            lambda: tdnn_forward(x, (params, params)),
+            "layers[1].weight must have shape (H, D, n) = (any, 5, any), got (5, 4, 2)",
+        ),
+        (
+            lambda: tdnn_forward(x, (params, above._replace(bias=above.bias[1:]))),
+            "layers[1].bias must have shape (H,) = (6,), got (5,)",
+        ),
+        (
+            lambda: tdnn_forward(x, (params, above._replace(weight=np.nan * above.weight))),
+            "layers[1].weight must be finite, got nan or inf",
+        ),
+        (lambda: tdnn_forward(x[:3], (params, above)), "x must have at least r = 4 steps, got T = 3"),
+        (
+            lambda: tdnn_backward(np.nan * a, window_cache_of_x),
+            "doutput must be finite, got nan or inf",
+        ),
+        (
+            lambda: tdnn_backward(a.astype(np.float32), window_cache_of_x),
+            "doutput must have the dtype of output, float64, got float32",
+        ),
+        (
+            lambda: window_backward(output[1:], past, window_cache),
+            "doutput must have shape (T, B, H) = (9, 3, 5), got (8, 3, 5)",
+        ),
+        (
+            lambda: window_backward(output, np.nan * past, window_cache),
+            "dpast must be finite, got nan or inf",
+        ),
+        (
+            lambda: window_backward(np.nan * output, past, window_cache),
+            "doutput must be finite, got nan or inf",
+        ),
+        (
+            lambda: window_backward(output, past.astype(np.float32), window_cache),
+            "dpast must have the dtype of output, float64, got float32",
+        ),
+        (
+            lambda: window_forward(x[..., :3], past, (params,)),
+            "x must have shape (T, B, D) = (any, any, 4), got (9, 3, 3)",
+        ),
+        (
+            lambda: tdnn_backward(a[:, 1:], window_cache_of_x),
             "doutput must have shape (T-r+1, B, H) = (8, 3, 5), got (8, 2, 5)",
         ),
-        (lambda: window_forward(x[:0], past, (params,)), "T must be an integer of at least 1, got 0"),
+        (
+            lambda: window_forward(x[:0], past, (params,)),
+            "x must have shape (T, B, D) with no size 0, got (0, 3, 4)",
+        ),
         (
             lambda: window_forward(x, past[:0], (params,)),
             "past must have shape (r-1, B, D) = (1, 3, 4), got (0, 3, 4)",
         ),
         (lambda: window_forward(x, np.nan * past, (params,)), "past must be finite, got nan or inf"),
         (
-            lambda: window_backward(x, past[:, 1:], window_cache),
+            lambda: window_backward(output, past[:, 1:], window_cache),
             "dpast must have shape (r-1, B, D) = (1, 3, 4), got (1, 2, 4)",
         ),
         (
             lambda: jordan_forward(x, c_0.T, jordan),
             "c_0 must have shape (B, V) = (3, 7), got (7, 3)",
         ),
-        (lambda: jordan_forward(x[:0], c_0, jordan), "T must be an integer of at least 1, got 0"),
+        (
+            lambda: jordan_forward(x[:0], c_0, jordan),
+            "x must have shape (T, B, D) with no size 0, got (0, 3, 4)",
+        ),
+        (lambda: jordan_init(rng, D, 0, V), "H must be an integer of at least 1, got 0"),
+        (lambda: jordan_init(rng, D, H, "7"), "V must be an integer of at least 1, got '7'"),
         (lambda: jordan_forward(x, c_0, jordan, 1.0), "alpha must lie in [0, 1), got 1.0"),
+        (lambda: jordan_forward(x, c_0, jordan, -0.1), "alpha must lie in [0, 1), got -0.1"),
+        (lambda: jordan_forward(x, c_0, jordan, None), "alpha must lie in [0, 1), got None"),
+        (lambda: jordan_forward(x, c_0, jordan, "a"), "alpha must lie in [0, 1), got 'a'"),
+        (
+            lambda: jordan_forward(x, c_0, jordan._replace(bias_h=jordan.bias_h[1:])),
+            "bias_h must have shape (H,) = (5,), got (4,)",
+        ),
+        (
+            lambda: jordan_forward(x, c_0, jordan._replace(weight_oh=jordan.weight_oh.T)),
+            "weight_oh must have shape (V, H) = (7, 5), got (5, 7)",
+        ),
+        (
+            lambda: jordan_forward(x, c_0, jordan._replace(bias_o=np.nan * jordan.bias_o)),
+            "bias_o must be finite, got nan or inf",
+        ),
+        (
+            lambda: jordan_forward(x, c_0, single(jordan)),
+            "weight_ih must have the dtype of x, float64, got float32",
+        ),
+        (
+            lambda: jordan_backward(np.nan * logits, c_T, jordan_cache),
+            "dlogits must be finite, got nan or inf",
+        ),
+        (
+            lambda: jordan_backward(logits, c_T.astype(np.float32), jordan_cache),
+            "dc_T must have the dtype of x, float64, got float32",
+        ),
         (lambda: jordan_forward(x, c_0, jordan, np.nan), "alpha must lie in [0, 1), got nan"),
         (
             lambda: jordan_forward(x, c_0, jordan, 0.0, teacher[1:]),
@@ -604,11 +732,55 @@ def test_messages():
             lambda: window_optimum(sequences, 2 * p, 1),
             "probabilities must be at least 0 and sum to 1, got sum 2",
         ),
-        (lambda: window_optimum(sequences, p, -1), "n must be an integer of at least 0, got -1"),
-        (lambda: window_optimum(sequences[:, :0], p, 1), "T must be an integer of at least 1, got 0"),
+        (lambda: window_optimum(sequences, p, 0), "n must be an integer of at least 1, got 0"),
+        (lambda: window_optimum(sequences, p, 1.5), "n must be an integer of at least 1, got 1.5"),
+        (lambda: window_optimum(sequences, p, None), "n must be an integer of at least 1, got None"),
+        (
+            lambda: window_optimum(sequences[[0, 0]], p, 1),
+            "sequences must hold each sequence once, got equal rows",
+        ),
+        (
+            lambda: window_optimum(sequences[:, :0], p, 1),
+            "sequences must have shape (N, T) with no size 0, got (2, 0)",
+        ),
         (
             lambda: torch_delay_forward(torch.zeros(1, B, D), *map(torch.tensor, params)),
             "x must have at least n = 2 steps, got T = 1",
+        ),
+        (
+            lambda: torch_delay_forward(torch.zeros(T, B, D), torch.zeros(H, D, 0), torch.zeros(H)),
+            "n must be an integer of at least 1, got 0",
+        ),
+        (
+            lambda: torch_delay_forward(torch.zeros(T, B, D), torch.zeros(H, D), torch.zeros(H)),
+            "weight must have shape (H, D, n) = (any, any, any), got (5, 4)",
+        ),
+        (
+            lambda: torch_delay_forward(torch.zeros(T, B, D), torch.zeros(H, D, N), torch.zeros(V)),
+            "bias must have shape (H,) = (5,), got (7,)",
+        ),
+        (
+            lambda: TDNN((D, H), (N, N)),
+            "sizes must be one more than windows, of which there is at least one, got 2 sizes and 2 windows",
+        ),
+        (lambda: TDNN((D, H), (0,)), "windows[0] must be an integer of at least 1, got 0"),
+        (lambda: TDNN((D, 0), (N,)), "sizes[1] must be an integer of at least 1, got 0"),
+        (lambda: Jordan(D, 0, V), "hidden_size must be an integer of at least 1, got 0"),
+        (
+            lambda: twin(torch.zeros(T, B, H)),
+            "x must have shape (T, B, D) = (any, any, 4), got (9, 3, 5)",
+        ),
+        (
+            lambda: twin_jordan(torch.zeros(T, B, D), None, torch.zeros(T, B, H)),
+            "teacher must have shape (T, B, V) = (9, 3, 7), got (9, 3, 5)",
+        ),
+        (
+            lambda: draw_brackets(rng, 2, B, [2, 3], [1, 2]),
+            "T must be at least 3, got 2",
+        ),
+        (
+            lambda: draw_brackets(rng, T, B, [2, 3], [1]),
+            "closers must be as many as openers, at least one, got 1 and 2",
         ),
         (lambda: twin(torch.zeros(1, B, D)), "x must have at least r = 2 steps, got T = 1"),
         (
@@ -627,7 +799,127 @@ def test_messages():
         assert str(caught.value) == message
 
 
+# The experiment.
+
+
+def made_up(choose):
+    """A network whose logits `choose` computes from a teacher's one-hot words."""
+    return Network(None, lambda params, x, teacher: (choose(x, teacher), None))
+
+
+def next_verb(teacher, plural, others=0.0):
+    """Logits that give the plural verbs together `plural`, the singular ones the rest; `others` elsewhere."""
+    words = agreement_task().words
+    logits = np.full_like(teacher, others, dtype=float)
+    for verbs, p in zip(VERBS, (1 - plural, plural), strict=True):
+        logits[..., [words[verb] for verb in verbs]] = np.log(p / len(verbs))
+    return logits
+
+
+def test_probability_of_a_plural_adds_up_the_verb_forms():
+    sentences = agreement_task().tests[3]
+    for plural in (0.3, 0.9):
+        # Other words are likelier than any verb; they must not count.
+        network = made_up(lambda x, teacher, plural=plural: next_verb(teacher, plural, others=5.0))
+        p = plural_probability(network, None, sentences)
+        assert p.shape == sentences.plural.shape and np.allclose(p, plural, rtol=0, atol=1e-6)
+
+
+def test_probability_is_read_at_the_verb():
+    sentences = agreement_task().tests[3]
+    last = sentences.mask.sum(axis=0) - 1
+    here = np.arange(len(sentences.mask))[:, None] == last
+
+    def choose(x, teacher):
+        return np.where(here[..., None], next_verb(teacher, 0.9), next_verb(teacher, 0.2))
+
+    assert len(set(last.tolist())) > 1  # sentences of several lengths
+    assert np.allclose(plural_probability(made_up(choose), None, sentences), 0.9, rtol=0, atol=1e-6)
+
+
+def test_accuracy_counts_what_is_above_one_half():
+    shares = [test.plural.mean() for test in agreement_task().tests]
+    for plural, right in ((0.4, 1 - np.array(shares)), (0.6, np.array(shares))):
+        network = made_up(lambda x, teacher, plural=plural: next_verb(teacher, plural))
+        assert np.allclose(agreement_accuracy(network, None), right, rtol=0, atol=1e-12)
+
+
+def few(count=6):
+    return Sentences(*(part[..., :count] for part in agreement_task().pool))
+
+
+def test_padding_has_no_part_in_the_loss():
+    batch, seen = few(), []
+    assert not batch.mask.all()
+
+    def run(params, x, teacher):
+        logits = np.random.default_rng(0).normal(size=teacher.shape)
+        logits[~batch.mask] += params * np.arange(teacher.shape[-1])
+        return logits, lambda dlogits: seen.append(dlogits) or dlogits
+
+    values = [agreement_loss(Network(None, run), scale, batch)[0] for scale in (0.0, 9.0)]
+    assert values[0] == values[1] > 0
+    assert (seen[1][~batch.mask] == 0).all() and (seen[1][batch.mask] != 0).any(axis=-1).all()
+
+
+def drawn_networks(seed=0):
+    V = len(agreement_task().words) + 1
+    inits = {name: net.init(np.random.default_rng(seed), V, 32) for name, net in NETWORKS.items()}
+    return V, inits
+
+
+def test_networks_have_the_windows_and_decays_of_their_names():
+    V, inits = drawn_networks()
+    windows = {name: [p.weight.shape[2] for p in inits[name][0]] for name in list(NETWORKS)[:4]}
+    assert windows == {"window 2": [2], "window 4": [4], "window 8": [8], "TDNN": [2, 3, 5]}
+    batch = few()
+    x, teacher = one_hot(batch.x, V, np.float32), one_hot(batch.y, V, np.float32)
+    zero = np.zeros((x.shape[1], V), np.float32)
+    for name, alpha, fed in [
+        ("Jordan, own outputs", 0.0, None),
+        ("Jordan, own outputs, decay", 0.8, None),
+        ("Jordan, taught", 0.0, teacher),
+        ("Jordan, taught, decay", 0.8, teacher),
+    ]:
+        logits, _ = run_network(NETWORKS[name], inits[name], batch)
+        assert np.array_equal(logits, jordan_forward(x, zero, inits[name], alpha, fed)[0])
+
+
+def test_one_step_gradient_holds_the_state_fixed():
+    # Only the output layer's gradient and the last step's are those of the whole sequence.
+    _, inits = drawn_networks()
+    batch, params = few(), inits["Elman"]
+    one = Sentences(*(part[:1] if part.ndim == 2 else part for part in batch))
+    names = ("Elman", "Elman, one-step gradient")
+    for sentences, same in ((one, True), (batch, False)):
+        (whole, out), (step, out_step) = (agreement_loss(NETWORKS[n], params, sentences)[1] for n in names)
+        assert all(np.array_equal(a, b) for a, b in zip(out, out_step, strict=True))
+        assert np.allclose(whole.weight_ih, step.weight_ih, rtol=0, atol=1e-6) == same
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_training_lowers_the_loss_of_each_network(name):
+    _, inits = drawn_networks()
+    trained = train_agreement(NETWORKS[name], seed=0, steps=8)
+    batch = few(64)
+    before, after = (agreement_loss(NETWORKS[name], p, batch)[0] for p in (inits[name], trained.params))
+    assert after < before - 0.1
+
+
 # The graded question on targets.
+
+
+def test_targets_may_be_given_as_a_list():
+    check("sequences.q5", lambda x, y: np.repeat(y[-1:], len(y), axis=0).tolist(), seed=0)
+
+
+def test_decay_is_not_its_complement():
+    def complement(x, c_0, params, alpha, teacher):
+        return tuple(jordan_forward(x, c_0, params, 1 - alpha, fed)[0] for fed in (None, teacher))
+
+    for seed in range(3):
+        with pytest.raises(AssertionError):
+            check("sequences.q4", complement, seed=seed)
 
 
 def test_targets_that_leave_the_network_without_the_letter_are_refused():

@@ -39,18 +39,24 @@ def zeros_like(params):
     return tree_map(np.zeros_like, params)
 
 
-def checked_gradients(params, gradients, step=None):
-    """Gradients in the dtypes of `params`; raise unless they fit and are finite."""
+def check_structure(params, gradients):
+    """Raise unless `gradients` has the structure and the shapes of `params`."""
     paths, given = ([path for path, _ in tree_leaves(tree)] for tree in (params, gradients))
     if paths != given:
         raise ValueError(f"gradients must have the structure of params, {paths}, got {given}")
     for (path, parameter), (_, gradient) in zip(tree_leaves(params), tree_leaves(gradients), strict=True):
-        name = f"gradient of {path or 'params'}"
-        if gradient.shape != parameter.shape:
-            raise ValueError(f"{name} must have shape {parameter.shape}, got {gradient.shape}")
+        if np.shape(gradient) != parameter.shape or gradient is None:
+            got = type(gradient).__name__ if gradient is None else np.shape(gradient)
+            raise ValueError(f"gradient of {path or 'params'} must have shape {parameter.shape}, got {got}")
+
+
+def checked_gradients(params, gradients, step=None):
+    """Gradients in the dtypes of `params`; raise unless they fit and are finite."""
+    check_structure(params, gradients)
+    for path, gradient in tree_leaves(gradients):
         if not np.isfinite(gradient).all():
             when = "" if step is None else f" at step {step}"
-            raise ValueError(f"{name} is not finite{when}: it holds nan or inf")
+            raise ValueError(f"gradient of {path or 'params'} is not finite{when}: it holds nan or inf")
     return tree_map(lambda p, g: g.astype(p.dtype, copy=False), params, gradients)
 
 

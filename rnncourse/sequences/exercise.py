@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from rnncourse._checks import check_positive
 from rnncourse._numerics import one_hot
 from rnncourse.bptt.numpy import cross_entropy_backward
 from rnncourse.grading.check import Parity, Property, draw_sizes
@@ -49,8 +50,9 @@ def _draw_jordan(rng):
     T, B, D, H = draw_sizes(rng)
     V = int(rng.integers(2, 5))
     params = JordanParams(*(3 * p for p in jordan_init(rng, D, H, V)))
+    # A decay far from one half, or it could be taken for 1 - alpha.
     x, c_0 = rng.normal(size=(T, B, D)), rng.random((B, V))
-    return x, c_0, params, float(rng.uniform(0.2, 0.9)), one_hot(rng.integers(0, V, (T, B)), V)
+    return x, c_0, params, float(rng.uniform(0.7, 0.95)), one_hot(rng.integers(0, V, (T, B)), V)
 
 
 def _call_jordan(forward, x, c_0, params, alpha, teacher):
@@ -64,7 +66,7 @@ def draw_brackets(rng, T, B, openers, closers):
     ----------
     rng : np.random.Generator
     T, B : int
-        Steps, the first and the last included, and sequences.
+        Steps, the first and the last included, at least 3, and sequences.
     openers : sequence of int
         Input ids that may stand first. Filler is 0 and the question at the end is 1.
     closers : sequence of int
@@ -74,7 +76,20 @@ def draw_brackets(rng, T, B, openers, closers):
     -------
     x, y : (T, B) arrays of int
         Inputs and targets; the targets are 0 but for the last.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 3 steps, no sequence, or not one closer for each opener.
     """
+    check_positive("T", T)
+    check_positive("B", B)
+    if T < 3:
+        raise ValueError(f"T must be at least 3, got {T}")
+    if not openers or len(closers) != len(openers):
+        raise ValueError(
+            f"closers must be as many as openers, at least one, got {len(closers)} and {len(openers)}"
+        )
     chosen = rng.integers(0, len(openers), B)
     x, y = np.zeros((2, T, B), int)
     x[0], x[-1], y[-1] = np.array(openers)[chosen], 1, np.array(closers)[chosen]
@@ -106,7 +121,7 @@ def train_jordan(retarget, seed, T, openers, closers, H=16, B=32, steps=400):
     def batches():
         while True:
             x, y = draw_brackets(rng, T, B, openers, closers)
-            yield one_hot(x, D), retarget(x.copy(), y.copy())
+            yield one_hot(x, D), np.asarray(retarget(x.copy(), y.copy()))
 
     def loss(params, batch):
         x, y = batch
@@ -116,7 +131,7 @@ def train_jordan(retarget, seed, T, openers, closers, H=16, B=32, steps=400):
 
     params = train(loss, jordan_init(rng, D, H, V), batches(), Adam(0.02), steps=steps, progress=False).params
     x, y = draw_brackets(rng, T, 500, openers, closers)
-    teacher = one_hot(retarget(x.copy(), y.copy()), V)
+    teacher = one_hot(np.asarray(retarget(x.copy(), y.copy())), V)
     shares = []
     for fed in (teacher, None):
         logits, _, _ = jordan_forward(one_hot(x, D), np.zeros((500, V)), params, 0.0, fed)
@@ -125,23 +140,32 @@ def train_jordan(retarget, seed, T, openers, closers, H=16, B=32, steps=400):
 
 
 def draw_letters(rng):
-    """Length, openers and closers of a task: 2 to 4 letters, answered by classes in any order."""
+    """Length, openers and closers of a task: 2 to 4 letters, answered by classes in any order.
+
+    Two of the letters are the same modulo the number of classes: a code made of the letter alone,
+    which does not name the answer, fails.
+    """
     count = int(rng.integers(2, 5))
-    openers = 2 + rng.permutation(6)[:count]
-    closers = 1 + rng.permutation(6)[:count]
-    return int(rng.integers(5, 12)), openers.tolist(), closers.tolist()
+    first = int(rng.integers(2, 5))
+    twin = first + count + 1
+    others = [i for i in rng.permutation(np.arange(2, 11)).tolist() if i not in (first, twin)]
+    openers = rng.permutation([first, twin, *others[: count - 2]])
+    return int(rng.integers(5, 12)), openers.tolist(), (1 + rng.permutation(count)).tolist()
 
 
 def _judge_targets(answer, rng):
     for _ in range(2):
         T, openers, closers = draw_letters(rng)
         x, y = draw_brackets(rng, T, 20, openers, closers)
-        given = answer(x.copy(), y.copy())
-        if np.shape(given) != y.shape or np.asarray(given).dtype.kind not in "iu":
-            raise AssertionError(f"return integers of the shape of y, {y.shape}, got {np.shape(given)}")
-        if (np.asarray(given)[-1] != y[-1]).any():
+        given_x, given_y = x.copy(), y.copy()
+        given = np.asarray(answer(given_x, given_y))
+        if (given_x != x).any() or (given_y != y).any():
+            raise AssertionError("your function changes one of its arguments in place: work on a copy")
+        if given.shape != y.shape or given.dtype.kind not in "iu":
+            raise AssertionError(f"return integers of the shape of y, {y.shape}, got {given.shape}")
+        if (given[-1] != y[-1]).any():
             raise AssertionError("the targets of the last step are the question: leave them as they are")
-        if np.min(given) < 0 or np.max(given) > max(closers):
+        if given.min() < 0 or given.max() > max(closers):
             raise AssertionError(f"use the classes 0 .. {max(closers)} that the network has")
         _, own = train_jordan(answer, int(rng.integers(2**31)), T, openers, closers)
         if own < 0.95:

@@ -7,7 +7,12 @@ import numpy as np
 from tqdm import tqdm
 
 from rnncourse._numerics import one_hot, softmax
-from rnncourse.bptt.numpy import cross_entropy_backward, output_backward, rnn_backward
+from rnncourse.bptt.numpy import (
+    cross_entropy_backward,
+    output_backward,
+    rnn_backward,
+    rnn_backward_truncated,
+)
 from rnncourse.data.grammar import ENGLISH, OTHER_NUMBER, PLURAL_VERBS, parse, sample, window_accuracy
 from rnncourse.lstm.numpy import lstm_backward, lstm_forward, lstm_init
 from rnncourse.optim import Adam
@@ -142,11 +147,13 @@ def _window(*windows):
     return Network(init, _read_out(layer))
 
 
-def _elman():
+def _elman(whole=True):
     def layer(x, params):
         h_0 = np.zeros((x.shape[1], len(params.bias_hh)), DTYPE)
         states, _, cache = rnn_forward(x, h_0, params)
-        return states, lambda dstates: rnn_backward(dstates, h_0, cache)[2]
+        if whole:
+            return states, lambda dstates: rnn_backward(dstates, h_0, cache)[2]
+        return states, lambda dstates: rnn_backward_truncated(dstates, cache, 1, 1)[2]
 
     return Network(
         lambda rng, V, H: (rnn_init(rng, V, H, DTYPE), output_init(rng, H, V, DTYPE)), _read_out(layer)
@@ -179,19 +186,31 @@ NETWORKS = {
     "window 8": _window(8),
     "TDNN": _window(2, 3, 5),
     "Elman": _elman(),
+    "Elman, one-step gradient": _elman(whole=False),
     "LSTM": _lstm(),
     "Jordan, own outputs": _jordan(0.0, False),
     "Jordan, own outputs, decay": _jordan(0.8, False),
     "Jordan, taught": _jordan(0.0, True),
     "Jordan, taught, decay": _jordan(0.8, True),
 }
-"""The kinds that are compared. "decay" is alpha = 0.8, else it is 0; "taught" is teacher forcing."""
+"""The kinds that are compared. "decay" is alpha = 0.8, else it is 0; "taught" is teacher forcing.
+
+"One-step gradient": none goes through the state, as in Elman (1990). The others send it through the whole
+sequence. The forget bias of the LSTM starts at 1.
+"""
 
 
 def run_network(network, params, sentences):
     """Logits of a network on sentences, and the function that turns their gradient into the parameters'."""
     V = len(agreement_task().words) + 1
     return network.run(params, one_hot(sentences.x, V, DTYPE), one_hot(sentences.y, V, DTYPE))
+
+
+def agreement_loss(network, params, batch):
+    """Mean loss over the words of a batch, padding left out, and its gradient by the parameters."""
+    logits, gradients = run_network(network, params, batch)
+    value, cache = cross_entropy_forward(logits, batch.y, batch.mask)
+    return value, gradients(cross_entropy_backward(1.0, cache))
 
 
 def train_agreement(network, seed, steps=None):
@@ -218,9 +237,7 @@ def train_agreement(network, seed, steps=None):
             yield Sentences(*(part[..., chosen] for part in pool))
 
     def loss(params, batch):
-        logits, gradients = run_network(network, params, batch)
-        value, cache = cross_entropy_forward(logits, batch.y, batch.mask)
-        return value, gradients(cross_entropy_backward(1.0, cache))
+        return agreement_loss(network, params, batch)
 
     steps = steps or SETTINGS["steps"]
     return train(loss, params, batches(), Adam(SETTINGS["lr"]), steps=steps, clip=SETTINGS["clip"])

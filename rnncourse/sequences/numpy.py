@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_floats, check_positive, check_shape
+from rnncourse._checks import check_floats, check_fraction, check_positive, check_sequence, check_shape
 from rnncourse._numerics import softmax
 
 
@@ -79,7 +79,8 @@ def window_optimum(sequences, probabilities, n):
     probabilities : (N,) array
         Their probabilities; they sum to one.
     n : int
-        How many symbols before each step are seen, 0 or more; at the first steps there are fewer.
+        How many symbols before each step are seen, at least 1 (2.0 counts as 2); at the first steps there
+        are fewer.
 
     Returns
     -------
@@ -91,19 +92,19 @@ def window_optimum(sequences, probabilities, n):
     Raises
     ------
     ValueError
-        If a shape or dtype does not fit, or the probabilities are none.
+        If a shape or dtype does not fit, a sequence is given twice, or the probabilities are none.
     """
-    check_shape("sequences", sequences, N=None, T=None)
+    check_sequence("sequences", sequences, N=None, T=None)
     check_shape("probabilities", probabilities, N=len(sequences))
     if sequences.dtype.kind not in "iu":
         raise ValueError(f"sequences must hold integers, got dtype {sequences.dtype}")
     check_floats(probabilities=probabilities)
     if (probabilities < 0).any() or not math.isclose(probabilities.sum(), 1, abs_tol=1e-6):
         raise ValueError(f"probabilities must be at least 0 and sum to 1, got sum {probabilities.sum():.6g}")
-    if isinstance(n, bool) or int(n) != n or n < 0:
-        raise ValueError(f"n must be an integer of at least 0, got {n!r}")
-    T = sequences.shape[1]
-    check_positive("T", T)
+    check_positive("n", n)
+    if len(np.unique(sequences, axis=0)) < len(sequences):
+        raise ValueError("sequences must hold each sequence once, got equal rows")
+    n, T = int(n), sequences.shape[1]
     loss, accuracy = np.zeros((2, T), probabilities.dtype)
     for t in range(T):
         _, window = np.unique(sequences[:, max(0, t - n) : t], axis=0, return_inverse=True)
@@ -134,7 +135,14 @@ def delay_init(rng, D, H, n, dtype=np.float64):
     Returns
     -------
     DelayParams
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive.
     """
+    for name, size in {"D": D, "H": H, "n": n}.items():
+        check_positive(name, size)
     scale = np.sqrt(D * n, dtype=dtype)
     return DelayParams(*(rng.uniform(-1, 1, shape).astype(dtype) / scale for shape in [(H, D, n), (H,)]))
 
@@ -167,7 +175,7 @@ def delay_forward(x, params):
     H, D, n = params.weight.shape
     check_positive("n", n)
     check_shape("bias", params.bias, H=H)
-    check_shape("x", x, T=None, B=None, D=D)
+    check_sequence("x", x, T=None, B=None, D=D)
     check_floats(x=x, **params._asdict())
     T, B, _ = x.shape
     steps = T - n + 1
@@ -230,8 +238,26 @@ def tdnn_reach(layers):
     -------
     int
         One more than the sum of n - 1 over the layers.
+
+    Raises
+    ------
+    ValueError
+        If `layers` is no tuple of layers that fit one another.
     """
+    _check_layers(layers)
     return 1 + sum(layer.weight.shape[2] - 1 for layer in layers)
+
+
+def _check_layers(layers):
+    if not isinstance(layers, tuple) or not layers or not all(isinstance(p, DelayParams) for p in layers):
+        kind = "an empty tuple" if layers == () else type(layers).__name__
+        raise ValueError(f"layers must be a tuple of at least one DelayParams, got {kind}")
+    D = None
+    for i, params in enumerate(layers):
+        check_shape(f"layers[{i}].weight", params.weight, H=None, D=D, n=None)
+        D, _, n = params.weight.shape
+        check_positive(f"n of layers[{i}]", n)
+        check_shape(f"layers[{i}].bias", params.bias, H=D)
 
 
 def tdnn_forward(x, layers):
@@ -258,8 +284,14 @@ def tdnn_forward(x, layers):
     ValueError
         If a shape or dtype does not fit, a number is not finite, or there are fewer inputs than the reach.
     """
-    if not layers:
-        raise ValueError("layers must hold at least one layer, got none")
+    r = tdnn_reach(layers)
+    check_sequence("x", x, T=None, B=None, D=layers[0].weight.shape[1])
+    named = [
+        (f"layers[{i}].{name}", p) for i, layer in enumerate(layers) for name, p in layer._asdict().items()
+    ]
+    check_floats(x=x, **dict(named))
+    if len(x) < r:
+        raise ValueError(f"x must have at least r = {r} steps, got T = {len(x)}")
     delays, outputs = [], []
     for layer in layers:
         a, cache = delay_forward(x, layer)
@@ -291,6 +323,7 @@ def tdnn_backward(doutput, cache):
     """
     steps, B, H = cache.outputs[-1].shape
     check_shape("doutput", doutput, **{"T-r+1": steps, "B": B, "H": H})
+    check_floats(output=cache.outputs[-1], doutput=doutput)
     dlayers = []
     for delay, output in zip(cache.delays[::-1], cache.outputs[::-1], strict=True):
         doutput, dparams = delay_backward(doutput * (1 - output**2), delay)
@@ -327,10 +360,10 @@ def window_forward(x, past, layers):
     ValueError
         If a shape or dtype does not fit, or a number is not finite.
     """
-    check_shape("x", x, T=None, B=None, D=None)
+    r = tdnn_reach(layers)
+    check_sequence("x", x, T=None, B=None, D=layers[0].weight.shape[1])
     T, B, D = x.shape
-    check_positive("T", T)
-    check_shape("past", past, **{"r-1": tdnn_reach(layers) - 1, "B": B, "D": D})
+    check_shape("past", past, **{"r-1": r - 1, "B": B, "D": D})
     check_floats(x=x, past=past)
     seen = np.concatenate([past, x])
     output, cache = tdnn_forward(seen, layers)
@@ -361,10 +394,11 @@ def window_backward(doutput, dpast, cache):
     ValueError
         If a shape or dtype does not fit, or a number is not finite.
     """
-    seen = cache.delays[0].x
-    older = len(seen) - len(cache.outputs[-1])
+    seen, output = cache.delays[0].x, cache.outputs[-1]
+    older = len(seen) - len(output)
+    check_shape("doutput", doutput, T=len(output), B=output.shape[1], H=output.shape[2])
     check_shape("dpast", dpast, **{"r-1": older, "B": seen.shape[1], "D": seen.shape[2]})
-    check_floats(doutput=doutput, dpast=dpast)
+    check_floats(output=output, doutput=doutput, dpast=dpast)
     dseen, dlayers = tdnn_backward(doutput, cache)
     dseen[len(seen) - older :] += dpast
     return dseen[older:], dseen[:older], dlayers
@@ -383,7 +417,14 @@ def jordan_init(rng, D, H, V, dtype=np.float64):
     Returns
     -------
     JordanParams
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive.
     """
+    for name, size in {"D": D, "H": H, "V": V}.items():
+        check_positive(name, size)
     shapes = [(H, D), (H, V), (H,), (V, H), (V,)]
     return JordanParams(*(rng.uniform(-1, 1, s).astype(dtype) / np.sqrt(H, dtype=dtype) for s in shapes))
 
@@ -392,7 +433,7 @@ def jordan_forward(x, c_0, params, alpha=0.0, teacher=None):
     """Jordan network over a sequence: the context is a decaying sum of the outputs so far.
 
     Implements :eq:`sequences-jordan` of book/sequences. Source: Jordan (1986). The outputs are a softmax, so
-    that they fit classes.
+    that they fit classes. On its own outputs the gradient goes back through time, which Jordan's did not.
 
     Parameters
     ----------
@@ -427,13 +468,11 @@ def jordan_forward(x, c_0, params, alpha=0.0, teacher=None):
     check_shape("weight_hc", params.weight_hc, H=H, V=V)
     check_shape("bias_h", params.bias_h, H=H)
     check_shape("weight_oh", params.weight_oh, V=V, H=H)
-    check_shape("x", x, T=None, B=None, D=D)
+    check_sequence("x", x, T=None, B=None, D=D)
     T, B, _ = x.shape
-    check_positive("T", T)
     check_shape("c_0", c_0, B=B, V=V)
     check_floats(x=x, c_0=c_0, **params._asdict())
-    if not 0 <= alpha < 1:
-        raise ValueError(f"alpha must lie in [0, 1), got {alpha!r}")
+    check_fraction("alpha", alpha)
     if teacher is not None:
         check_shape("teacher", teacher, T=T, B=B, V=V)
         check_floats(x=x, teacher=teacher)
@@ -454,7 +493,8 @@ def jordan_forward(x, c_0, params, alpha=0.0, teacher=None):
 def jordan_backward(dlogits, dc_T, cache):
     """Vector-Jacobian product of :func:`jordan_forward`, the teacher held fixed.
 
-    Implements :eq:`sequences-jordan-back` of book/sequences.
+    Implements :eq:`sequences-jordan-back` of book/sequences. On its own outputs the gradient goes back
+    through time, by way of the context; that of Jordan (1986) stayed within the step.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rnncourse._checks import check_positive, check_shape
+from rnncourse._checks import check_fraction, check_positive, check_sequence, check_shape
 
 
 def delay_forward(x, weight, bias):
@@ -27,8 +27,11 @@ def delay_forward(x, weight, bias):
     ValueError
         If a shape does not fit or there are fewer than n inputs.
     """
+    check_shape("weight", weight, H=None, D=None, n=None)
     H, D, n = weight.shape
-    check_shape("x", x, T=None, B=None, D=D)
+    check_positive("n", n)
+    check_shape("bias", bias, H=H)
+    check_sequence("x", x, T=None, B=None, D=D)
     if len(x) < n:
         raise ValueError(f"x must have at least n = {n} steps, got T = {len(x)}")
     windows = x.unfold(0, n, 1)  # (T - n + 1, B, D, n), a view
@@ -50,10 +53,23 @@ class TDNN(nn.Module):
         How many inputs a unit of each layer sees.
     device, dtype
         As in ``torch.nn.Conv1d``.
+
+    Raises
+    ------
+    ValueError
+        If there is not one window for each layer, or a number is not positive.
     """
 
     def __init__(self, sizes, windows, device=None, dtype=None):
         super().__init__()
+        if not windows or len(sizes) != len(windows) + 1:
+            raise ValueError(
+                "sizes must be one more than windows, of which there is at least one, "
+                f"got {len(sizes)} sizes and {len(windows)} windows"
+            )
+        for name, numbers in {"sizes": sizes, "windows": windows}.items():
+            for i, number in enumerate(numbers):
+                check_positive(f"{name}[{i}]", number)
         self.layers = nn.ModuleList(
             nn.Conv1d(D, H, n, device=device, dtype=dtype)
             for D, H, n in zip(sizes[:-1], sizes[1:], windows, strict=True)
@@ -78,7 +94,7 @@ class TDNN(nn.Module):
             If a shape does not fit or there are fewer inputs than the network reaches.
         """
         D = self.layers[0].in_channels
-        check_shape("x", x, T=None, B=None, D=D)
+        check_sequence("x", x, T=None, B=None, D=D)
         reach = 1 + sum(layer.kernel_size[0] - 1 for layer in self.layers)
         if past is not None:
             check_shape("past", past, **{"r-1": reach - 1, "B": x.shape[1], "D": D})
@@ -104,14 +120,20 @@ class Jordan(nn.Module):
         What stays of the context from step to step, in [0, 1).
     device, dtype
         As in ``torch.nn.Linear``.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive or alpha is out of range.
     """
 
     def __init__(self, input_size, hidden_size, output_size, alpha=0.0, device=None, dtype=None):
         super().__init__()
-        if not 0 <= alpha < 1:
-            raise ValueError(f"alpha must lie in [0, 1), got {alpha!r}")
-        self.alpha = alpha
         D, H, V = input_size, hidden_size, output_size
+        for name, size in {"input_size": D, "hidden_size": H, "output_size": V}.items():
+            check_positive(name, size)
+        check_fraction("alpha", alpha)
+        self.alpha = float(alpha)
         for name, shape in [
             ("weight_ih", (H, D)),
             ("weight_hc", (H, V)),
@@ -146,9 +168,8 @@ class Jordan(nn.Module):
         """
         H, D = self.weight_ih.shape
         V = len(self.bias_o)
-        check_shape("x", x, T=None, B=None, D=D)
+        check_sequence("x", x, T=None, B=None, D=D)
         T, B, _ = x.shape
-        check_positive("T", T)
         c = x.new_zeros(B, V) if c_0 is None else c_0
         check_shape("c_0", c, B=B, V=V)
         if teacher is not None:

@@ -1,0 +1,1 @@
+"""Stacked and bidirectional recurrent networks, sequences of different lengths, dropout."""
