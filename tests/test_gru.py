@@ -582,10 +582,36 @@ def test_wrong_masks_and_level_counts_are_refused():
 
     with pytest.raises(AssertionError, match="the two forms coincide, but you allow"):
         check("gru.q4", parts_of_the_bias, seed=0)
+
+    def equal_in(*kept):
+        def mask(params):
+            H = params.weight_hh.shape[1]
+            parts = (*params[:2], (params.bias_ih + params.bias_hh)[:, None])
+            rows = np.concatenate([parts[k] for k in kept], axis=1)[:H]
+            return (rows[:, None] == rows).all(axis=2)
+
+        return mask
+
+    check("gru.q4", equal_in(0, 1, 2), seed=0)
+    for too_little in [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]:
+        for seed in range(3):
+            with pytest.raises(AssertionError, match="the two forms differ by up to"):
+                check("gru.q4", equal_in(*too_little), seed=seed)
     with pytest.raises(AssertionError, match="does not take 2 different values"):
         check("gru.q5", lambda i, dtype: 2, seed=0)
     with pytest.raises(AssertionError, match="return a whole number, got 2.0"):
         check("gru.q5", lambda i, dtype: 2.0, seed=0)
+
+    def rounded_once(i, dtype):
+        f, g, c, seen = dtype(1 - i), dtype(i), dtype(0), set()
+        while c not in seen:
+            seen.add(c)
+            c = f * c + g
+        return len(seen)
+
+    for seed in range(3):
+        with pytest.raises(AssertionError, match="each operation in that precision"):
+            check("gru.q5", rounded_once, seed=seed)
 
 
 @pytest.mark.gpu

@@ -4,14 +4,13 @@ import numpy as np
 
 from rnncourse.grading.check import Parity, Property, draw_sizes
 from rnncourse.grading.mutant import Mutant
-from rnncourse.gru.mutants import BACKWARD, STEP
+from rnncourse.gru.mutants import BEFORE_BACKWARD, BEFORE_FORWARD
 from rnncourse.gru.numpy import (
     GRUParams,
-    gru_backward,
     gru_forward,
     gru_init,
+    gru_reset_before_backward,
     gru_reset_before_forward,
-    gru_step,
 )
 
 
@@ -27,8 +26,12 @@ def _draw_backward(rng):
     return rng.normal(size=h.shape), x_t, h, params
 
 
+def _call_step(forward, x_t, h, params):
+    return forward(x_t[None], h, params)[1]
+
+
 def _call_backward(backward, dh, x_t, h, params):
-    _, _, cache = gru_forward(x_t[None], h, params)
+    _, _, cache = gru_reset_before_forward(x_t[None], h, params)
     dx, dh_prev, dparams = backward(dh[None], np.zeros_like(dh), cache)
     return dx[0], dh_prev, dparams
 
@@ -77,16 +80,22 @@ OTHER = (
 
 
 def _draw_grouped(rng):
-    """Parameters whose reset gates are equal within groups of units, whatever is read."""
-    H = int(rng.integers(5, 8))
+    """Parameters whose reset gates are equal within groups of units, whatever is read.
+
+    Groups 1, 2, 3 differ from group 0 in W_ir alone, in W_hr alone, and in the sum of the biases alone, so
+    each of the three must be compared.
+    """
+    H = int(rng.integers(6, 9))
     D = int(rng.integers(2, 4))
-    groups = rng.permutation(np.concatenate([[0, 0, 1, 1], rng.integers(0, 3, H - 4)]))
+    groups = rng.permutation(np.concatenate([[0, 0, 1, 2, 3], rng.integers(0, 4, H - 5)]))
     weight_ih, weight_hh, bias_ih, bias_hh = (p.copy() for p in gru_init(rng, D, H))
-    first = np.array([np.flatnonzero(groups == group)[0] for group in groups])
-    weight_ih[:H], weight_hh[:H] = weight_ih[first], weight_hh[first]
+    # A quarter in one column: no column alone tells all units apart.
+    weight_ih[:H], weight_hh[:H] = weight_ih[0], weight_hh[0]
+    weight_ih[:H, rng.integers(D)] += (groups == 1) / 4
+    weight_hh[:H, rng.integers(H)] += (groups == 2) / 4
     # Eighths: the sum of the two biases is the same to the last bit, though their parts differ.
     bias_ih[:H] = rng.integers(-8, 9, H) / 8
-    bias_hh[:H] = (groups + 1) / 8 - bias_ih[:H]
+    bias_hh[:H] = (1 + (groups == 3)) / 8 - bias_ih[:H]
     bias_hh[2 * H :] = 0
     return GRUParams(weight_ih, weight_hh, bias_ih, bias_hh), groups[:, None] == groups
 
@@ -116,7 +125,7 @@ def _judge_mask(answer, rng):
             )
 
 
-def _levels(i, dtype):
+def _values_taken(i, dtype):
     i, c = dtype(i), dtype(0)
     f, seen = dtype(1) - i, set()
     while c not in seen:
@@ -127,21 +136,29 @@ def _levels(i, dtype):
 
 def _judge_levels(answer, rng):
     gates = rng.permutation([1 / 2, 1 / 4, 1 / 8, 3 / 4, 3 / 8, 7 / 8])[:4]
-    for i in [*gates, float(rng.uniform(0.2, 0.9))]:
+    # In float16, 1 - 0.7 rounded once and rounded twice are two numbers, with 7 and 8 values.
+    for i in [*gates, 0.7, float(rng.uniform(0.2, 0.9))]:
         for dtype in (np.float16, np.float32):
-            levels, right = answer(float(i), dtype), _levels(i, dtype)
+            levels, right = answer(float(i), dtype), _values_taken(i, dtype)
             if isinstance(levels, bool) or not isinstance(levels, int | np.integer):
                 raise AssertionError(f"return a whole number, got {levels!r}")
             if levels != right:
                 raise AssertionError(
                     f"with i = {i:.4g} in {dtype.__name__} the cell does not take {levels} different values: "
-                    "run the update until a value comes back, each operation in that precision; 0 counts too"
+                    "run the update until a value comes back, each operation in that precision, "
+                    "1 - dtype(i) too; 0 counts as a value"
                 )
 
 
 QUESTIONS = {
-    "q1": Parity(gru_step, _draw_step, ("h",), STEP),
-    "q2": Parity(gru_backward, _draw_backward, ("dx_t", "dh_prev", "dparams"), BACKWARD, _call_backward),
+    "q1": Parity(gru_reset_before_forward, _draw_step, ("h",), BEFORE_FORWARD, _call_step),
+    "q2": Parity(
+        gru_reset_before_backward,
+        _draw_backward,
+        ("dx_t", "dh_prev", "dparams"),
+        BEFORE_BACKWARD,
+        _call_backward,
+    ),
     "q3": Parity(from_other, _draw_other, ("params",), OTHER),
     "q4": Property(_judge_mask),
     "q5": Property(_judge_levels),

@@ -230,7 +230,54 @@ SEQUENCE = (
     ),
 )
 
-BEFORE = (
+BEFORE_FORWARD = (
+    Mutant(
+        "reset after the product",
+        gru_reset_before_forward,
+        "recurrent[t] @ weight_n.T",
+        "r * (h[t] @ weight_n.T)",
+        agrees="reset gate one",
+        hint="Your reset gate multiplies the matrix product, as in torch.nn: here it multiplies the state, "
+        "before the product.",
+        label="gru-before",
+    ),
+    Mutant(
+        "update gate of the paper's form the other way round",
+        gru_reset_before_forward,
+        "(1 - z) * n + z * h[t]",
+        "z * n + (1 - z) * h[t]",
+        agrees="update gate one half",
+        hint="Your update gate works the other way round: here z is the share of the old state that stays.",
+        label="gru-state",
+    ),
+    Mutant(
+        "reset erases the state in the paper's form",
+        gru_reset_before_forward,
+        "z * h[t]",
+        "z * recurrent[t]",
+        agrees="reset gate one",
+        hint="Your reset gate multiplies the state that is kept, too: it acts on what the candidate reads "
+        "alone.",
+        label="gru-state",
+    ),
+    Mutant(
+        "gates of the paper's form swapped",
+        gru_reset_before_forward,
+        "r, z = rz[:, :H], rz[:, H:]",
+        "z, r = rz[:, :H], rz[:, H:]",
+        agrees="equal gates",
+        hint="Your gates are swapped: the rows of the weights are those of r, z, n, in this order.",
+        label="gru-gates",
+    ),
+    Mutant(
+        "biases of the paper's form dropped",
+        gru_reset_before_forward,
+        "params.bias_ih + params.bias_hh",
+        "0 * params.bias_ih",
+        agrees="zero biases",
+        hint="Your step leaves biases out: here the sum of the two is added to all pre-activations.",
+        label="gru-before",
+    ),
     Mutant(
         "reset ignored in the paper's form",
         gru_reset_before_forward,
@@ -239,6 +286,27 @@ BEFORE = (
         agrees="reset gate one",
         hint="Your reset gate does nothing: the candidate reads r * h.",
         label="gru-before",
+    ),
+)
+
+BEFORE_BACKWARD = (
+    Mutant(
+        "direct path missing in the paper's form",
+        gru_reset_before_backward,
+        "dh * z + dreset",
+        "0 * dh + dreset",
+        agrees="update gate zero",
+        hint="Your gradient at the state before the step lacks the direct path through z.",
+        label="gru-before-delta",
+    ),
+    Mutant(
+        "update gate's sign in the paper's form",
+        gru_reset_before_backward,
+        "h[t] - n",
+        "n - h[t]",
+        agrees="update gate one",
+        hint="Your gradient of z has the wrong sign: z multiplies the old state and 1 - z the candidate.",
+        label="gru-delta",
     ),
     Mutant(
         "reset missing on the way to the state",
@@ -290,4 +358,4 @@ FLIP = (
     ),
 )
 
-MUTANTS = STEP + FORWARD + BACKWARD + SEQUENCE + BEFORE + FLIP
+MUTANTS = STEP + FORWARD + BACKWARD + SEQUENCE + BEFORE_FORWARD + BEFORE_BACKWARD + FLIP
