@@ -72,13 +72,17 @@ function render({ model, el }) {
   const { controls, stage, say } = kit.frame(el, model.get("title"));
   let string = "a".repeat(data.n) + "b".repeat(data.n);
   let upper = "lstm";
+  let note = "";
   const units = Object.fromEntries(Object.entries(data.machines).map(([name, m]) => [name, m.unit]));
 
   const field = html("input", {
     type: "text", value: string, maxlength: data.longest, size: 18, spellcheck: "false", autocomplete: "off",
     autocapitalize: "none", "aria-label": "string to read, letters a and b",
     oninput() {
-      string = field.value.toLowerCase().replace(/[^ab]/g, "");
+      const typed = field.value.toLowerCase();
+      string = typed.replace(/[^ab]/g, "");
+      note = string.length < typed.length ? " Characters other than a and b are left out."
+        : string.length >= data.longest ? ` A string is cut after ${data.longest} letters.` : "";
       if (/^a+b*$/.test(string)) slider.set(string.lastIndexOf("a") + 1);
       draw();
     },
@@ -86,6 +90,7 @@ function render({ model, el }) {
   const slider = kit.slider({
     label: "n", min: 1, max: data.longest / 2, step: 1, value: data.n,
     oninput(n) {
+      note = "";
       string = "a".repeat(n) + "b".repeat(n);
       field.value = string;
       draw();
@@ -97,6 +102,7 @@ function render({ model, el }) {
     oninput(name) { upper = name; draw(); },
   });
   const dropped = kit.button("one b less", () => {
+    note = "";
     string = string.replace(/b$/, "");
     field.value = string;
     draw();
@@ -194,7 +200,7 @@ function render({ model, el }) {
     });
     const left = /ba/.test(string) || (string.match(/b/g) || []).length > (string.match(/a/g) || []).length;
     say.textContent = sentences.join(" ") + (left ? " From where the string stops being the start of some a\u207fb\u207f, nothing is expected." : "") +
-      ` Strings in training had n up to ${data.trained_to}.`;
+      ` Strings in training had n up to ${data.trained_to}.` + note;
     dropped.disabled = !string.endsWith("b");
   }
 

@@ -44,13 +44,13 @@ def counting_unit(kind, weights, n=20):
 
 
 def explorable():
-    """Draw the figure of the chapter; it starts with n = 30, which the GRU misses and the LSTM does not.
+    """Draw the figure of the chapter; it starts with n = 24, the first that the GRU misses.
 
     Returns
     -------
     Explorable
     """
-    data = {"machines": _machines(), "n": 30, "longest": LONGEST, "trained_to": 20}
+    data = {"machines": _machines(), "n": 24, "longest": LONGEST, "trained_to": 20}
     return Explorable(Path(__file__).with_suffix(".js"), "Two counters on your string", data)
 
 
