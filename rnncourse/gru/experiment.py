@@ -29,7 +29,7 @@ from rnncourse.training.numpy import train
 LANGUAGES = {"anbn": anbn, "anbncn": anbncn}
 SETTINGS = {
     "H": 8,
-    "wide_H": 10,  # a GRU with the LSTM's number of parameters
+    "wide_H": 10,  # a GRU with a few more parameters than the LSTM
     "n_train": 20,
     "n_test": 200,
     "steps": 2000,

@@ -189,7 +189,7 @@ function render({ model, el }) {
     kit.swap(legend, html("div", { class: "xp-row xp-label", style: "font-size: 13px; gap: 2px 18px; margin: 4px 0" },
       html("span", {}, html("span", {
         style: "display: inline-block; width: 18px; height: 3px; background: var(--xp-cold); margin-right: 6px; vertical-align: middle",
-      }), "the unit that counts a\u2019s most evenly"),
+      }), "the unit that follows the number of a\u2019s"),
       mark(8, "var(--xp-good)", "next symbol right"), mark(16, "var(--xp-warm)", "wrong"),
       mark(3, "var(--xp-line)", "not determined")));
     const sentences = [upper, "gru"].map((name) => {
