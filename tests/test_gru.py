@@ -614,6 +614,19 @@ def test_wrong_masks_and_level_counts_are_refused():
             check("gru.q5", rounded_once, seed=seed)
 
 
+def test_starts_and_seeds_of_the_counting_runs():
+    relu = CELLS["relu"].init(np.random.default_rng(0), 4, 3)
+    assert np.array_equal(relu.weight_hh, np.eye(3)) and not relu.bias_ih.any() and not relu.bias_hh.any()
+    plain, biased = (
+        init(np.random.default_rng(0), 4, 3)
+        for init in (lambda *a: CELLS["lstm"].init(*a, forget_bias=0.0), CELLS["lstm"].init)
+    )
+    forget = [(p.bias_ih + p.bias_hh)[3:6] for p in (plain, biased)]
+    assert np.allclose(forget[1] - forget[0], 1, rtol=0, atol=1e-14)
+    runs = [learn("gru", "anbn", seed, H=3, steps=2).params[0].weight_hh for seed in (0, 0, 1)]
+    assert np.array_equal(runs[0], runs[1]) and not np.allclose(runs[0], runs[2])
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_twin_on_cuda(dtype):
