@@ -374,7 +374,7 @@ def poisoned(params, batch):
         d_rnn = d_rnn._replace(weight_hh=np.full_like(d_rnn.weight_hh, number))
         d_output = d_output._replace(bias=d_output.bias * number)
     if what == "size":
-        d_rnn = d_rnn._replace(weight_hh=np.full_like(d_rnn.weight_hh, 1e200))
+        d_rnn = d_rnn._replace(weight_hh=np.full_like(d_rnn.weight_hh, 1.7e308))
     return value, (d_rnn, d_output)
 
 

@@ -371,7 +371,7 @@ def global_norm(gradients):
     """
     leaves = []
     for path, leaf in tree_leaves(gradients):
-        if not (isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f"):
+        if not (isinstance(leaf, np.ndarray | np.floating) and leaf.dtype.kind == "f"):
             kind = getattr(leaf, "dtype", type(leaf).__name__)
             raise ValueError(f"{_named(path)} must be an array of floats, got {kind}")
         leaves.append(leaf)
