@@ -50,8 +50,8 @@ BACKWARD = (
     Mutant(
         "slope missing",
         rnn_backward,
-        "_slope(h[1:], nonlinearity)",
-        "np.ones_like(h[1:]) if nonlinearity == 'tanh' else _slope(h[1:], nonlinearity)",
+        "slope(h[1:], nonlinearity)",
+        "np.ones_like(h[1:]) if nonlinearity == 'tanh' else slope(h[1:], nonlinearity)",
         agrees="relu",
         hint="Your gradient passes the nonlinearity unchanged: multiply by its slope, 1 - h_t ** 2.",
         label="bptt-delta",
@@ -59,8 +59,8 @@ BACKWARD = (
     Mutant(
         "slope taken one step early",
         rnn_backward,
-        "_slope(h[1:], nonlinearity)",
-        "_slope(h[:-1], nonlinearity)",
+        "slope(h[1:], nonlinearity)",
+        "slope(h[:-1], nonlinearity)",
         agrees="fixed point",
         hint="Your slope is that of the state before the step: it belongs to the state after it.",
         label="bptt-delta",
@@ -68,8 +68,8 @@ BACKWARD = (
     Mutant(
         "slope squared wrongly",
         rnn_backward,
-        "_slope(h[1:], nonlinearity)",
-        "(1 - h[1:]) ** 2 if nonlinearity == 'tanh' else _slope(h[1:], nonlinearity)",
+        "slope(h[1:], nonlinearity)",
+        "(1 - h[1:]) ** 2 if nonlinearity == 'tanh' else slope(h[1:], nonlinearity)",
         agrees="relu",
         hint="Your slope is (1 - h) ** 2: the derivative of tanh is 1 - h ** 2.",
         label="bptt-delta",

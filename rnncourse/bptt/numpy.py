@@ -5,12 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rnncourse._checks import check_floats, check_shape, check_windows
+from rnncourse.gradients.numpy import slope
 from rnncourse.rnn.numpy import OutputParams, RNNCache, RNNParams, rnn_step
-
-
-def _slope(h, nonlinearity):
-    """Derivative of the nonlinearity, read off the state after it."""
-    return 1 - h**2 if nonlinearity == "tanh" else (h > 0).astype(h.dtype)
 
 
 def rnn_backward(doutput, dh_T, cache):
@@ -47,7 +43,7 @@ def rnn_backward(doutput, dh_T, cache):
     check_floats(x=x, doutput=doutput, dh_T=dh_T)
 
     # da starts as the slope of the nonlinearity and is turned into dL/da step by step.
-    da = _slope(h[1:], nonlinearity)
+    da = slope(h[1:], nonlinearity)
     dh = np.array(dh_T, dtype=h.dtype)
     for doutput_t, da_t in zip(doutput[::-1], da[::-1], strict=True):
         dh += doutput_t
@@ -141,12 +137,12 @@ def contributions(doutput, cache):
     T, B, _ = x.shape
     H = h.shape[-1]
     check_shape("doutput", doutput, T=T, B=B, H=H)
-    slope = _slope(h[1:], nonlinearity)
+    slopes = slope(h[1:], nonlinearity)
     parts = np.zeros((T, T, H, H), h.dtype)
     dh = np.zeros((T, B, H), h.dtype)  # row s: dL_s/dh_t at the current t
     for t in reversed(range(T)):
         dh[t] = doutput[t]
-        da = dh[t:] * slope[t]
+        da = dh[t:] * slopes[t]
         parts[t:, t] = da.transpose(0, 2, 1) @ h[t]
         dh[t:] = da @ params.weight_hh
     return parts
@@ -250,7 +246,7 @@ def rtrl_step(x_t, state, params, nonlinearity="tanh"):
     """
     h_prev, sensitivities = state
     h = rnn_step(x_t, h_prev, params, nonlinearity)
-    slope = _slope(h, nonlinearity)
+    slopes = slope(h, nonlinearity)
     H = h.shape[-1]
     unit = np.arange(H)
     after = []
@@ -263,7 +259,7 @@ def rtrl_step(x_t, state, params, nonlinearity="tanh"):
             total[:, unit, unit] += h_prev[:, None]
         else:
             total[:, unit, unit] += 1
-        after.append(slope.reshape(slope.shape + (1,) * (total.ndim - 2)) * total)
+        after.append(slopes.reshape(slopes.shape + (1,) * (total.ndim - 2)) * total)
     return RTRLState(h, RNNParams(*after))
 
 
