@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from rnncourse._checks import check_choice, check_shape
+from rnncourse.rnn.torch import register_uniform
 
 
 class GRU(nn.Module):
@@ -30,15 +31,13 @@ class GRU(nn.Module):
         super().__init__()
         check_choice("reset", reset, ["after", "before"])
         self.reset = reset
-        for name, shape in [
+        shapes = [
             ("weight_ih_l0", (3 * hidden_size, input_size)),
             ("weight_hh_l0", (3 * hidden_size, hidden_size)),
             ("bias_ih_l0", (3 * hidden_size,)),
             ("bias_hh_l0", (3 * hidden_size,)),
-        ]:
-            weight = torch.empty(shape, device=device, dtype=dtype)
-            nn.init.uniform_(weight, -(hidden_size**-0.5), hidden_size**-0.5)
-            self.register_parameter(name, nn.Parameter(weight))
+        ]
+        register_uniform(self, shapes, hidden_size, device, dtype)
 
     def forward(self, x, h_0=None):
         """Run the layer over a sequence.

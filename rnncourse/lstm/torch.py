@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from rnncourse._checks import check_shape
+from rnncourse.rnn.torch import register_uniform
 
 
 class LSTM(nn.Module):
@@ -26,16 +27,14 @@ class LSTM(nn.Module):
     def __init__(self, input_size, hidden_size, device=None, dtype=None):
         super().__init__()
         rows = 4 * hidden_size
-        for name, shape in [
+        shapes = [
             ("weight_ih_l0", (rows, input_size)),
             ("weight_hh_l0", (rows, hidden_size)),
             ("bias_ih_l0", (rows,)),
             ("bias_hh_l0", (rows,)),
             *self.extra(hidden_size),
-        ]:
-            weight = torch.empty(shape, device=device, dtype=dtype)
-            nn.init.uniform_(weight, -(hidden_size**-0.5), hidden_size**-0.5)
-            self.register_parameter(name, nn.Parameter(weight))
+        ]
+        register_uniform(self, shapes, hidden_size, device, dtype)
 
     def extra(self, hidden_size):
         """Names and shapes of parameters beside those of ``torch.nn.LSTM``: none."""

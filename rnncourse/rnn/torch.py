@@ -7,6 +7,14 @@ from torch.nn import functional as F
 from rnncourse._checks import check_choice, check_shape
 
 
+def register_uniform(layer, shapes, hidden_size, device, dtype):
+    """Give `layer` parameters of these names and shapes, uniform on +-1/sqrt(H) as in ``torch.nn``."""
+    for name, shape in shapes:
+        weight = torch.empty(shape, device=device, dtype=dtype)
+        nn.init.uniform_(weight, -(hidden_size**-0.5), hidden_size**-0.5)
+        layer.register_parameter(name, nn.Parameter(weight))
+
+
 class RNN(nn.Module):
     """One tanh or ReLU recurrent layer over a sequence.
 
@@ -27,15 +35,13 @@ class RNN(nn.Module):
         super().__init__()
         check_choice("nonlinearity", nonlinearity, ["tanh", "relu"])
         self.nonlinearity = nonlinearity
-        for name, shape in [
+        shapes = [
             ("weight_ih_l0", (hidden_size, input_size)),
             ("weight_hh_l0", (hidden_size, hidden_size)),
             ("bias_ih_l0", (hidden_size,)),
             ("bias_hh_l0", (hidden_size,)),
-        ]:
-            weight = torch.empty(shape, device=device, dtype=dtype)
-            nn.init.uniform_(weight, -(hidden_size**-0.5), hidden_size**-0.5)
-            self.register_parameter(name, nn.Parameter(weight))
+        ]
+        register_uniform(self, shapes, hidden_size, device, dtype)
 
     def forward(self, x, h_0=None):
         """Run the layer over a sequence.
