@@ -20,6 +20,7 @@ help: ## list the targets
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@$(BIN)/pip install --quiet --disable-pip-version-check kenlm==0.3.0 || echo "kenlm was not built, for want of a C++ compiler or a network: its tests will be skipped"
 	@touch $@
 
 book: .venv/.installed ## build the textbook; warnings are errors

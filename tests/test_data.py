@@ -17,6 +17,7 @@ from rnncourse.data.memory import adding, anbn, anbncn, copy_memory, dyck, parit
 from rnncourse.data.pydocs import pydocs_text
 from rnncourse.data.tales import Tale, load_tales, tales_text
 from rnncourse.data.text import Vocabulary, contiguous_batches
+from rnncourse.data.words import WordVocabulary, split_sentences
 
 sizes = st.integers(1, 6)
 seeds = st.integers(0, 2**32 - 1)
@@ -267,6 +268,79 @@ def test_vocabulary_errors():
         message = f"^characters must be at least one, each once, got '{characters}'$"
         with pytest.raises(ValueError, match=message):
             Vocabulary(characters)
+
+
+# Words
+
+sentences_of_words = st.lists(
+    st.lists(st.sampled_from("ant bee cow dog eel".split()), min_size=1), min_size=1
+)
+
+
+def test_sentences_of_a_known_text():
+    text = """"Who's there?" asked Kate. "It is me!" He ran.\n\nThe end, at 3.5 well-known feet"""
+    assert split_sentences(text) == [
+        ["who's", "there", "asked", "kate"],
+        ["it", "is", "me"],
+        ["he", "ran"],
+        ["the", "end", "at", "3", "5", "well", "known", "feet"],
+    ]
+    assert split_sentences("A cow. (B, c?)", lower=False, punctuation=True) == [
+        ["A", "cow", "."],
+        ["(", "B", ",", "c", "?", ")"],
+    ]
+    assert split_sentences(" \n\n -- ") == []
+
+
+def test_sentences_hold_the_words_of_the_tales():
+    expected = re.findall(r"[a-z]+(?:'[a-z]+)*", tales_text().lower())
+    assert [word for sentence in split_sentences(tales_text()) for word in sentence] == expected
+
+
+@given(sentences_of_words, st.randoms(use_true_random=False))
+def test_the_order_of_a_corpus_does_not_change_its_vocabulary(sentences, random):
+    vocabulary = WordVocabulary.of(sentences)
+    shuffled = [random.sample(sentence, len(sentence)) for sentence in sentences]
+    random.shuffle(shuffled)
+    assert WordVocabulary.of(shuffled) == vocabulary
+    assert vocabulary.counts[0] == 0 and sum(vocabulary.counts) == sum(map(len, sentences))
+    for sentence in sentences:
+        assert vocabulary.decode(vocabulary.encode(sentence)) == sentence
+
+
+def test_word_vocabulary_of_known_sentences():
+    sentences = [["b", "a", "b", "c"], ["a", "d", "<pad>"]]
+    vocabulary = WordVocabulary.of(sentences, specials=("<pad>", "<unk>"), max_size=3)
+    assert vocabulary.words == ("<pad>", "<unk>", "a", "b", "c")
+    assert vocabulary.counts == (1, 1, 2, 2, 1)
+    assert vocabulary.encode(["c", "d", "a"]).tolist() == [4, 1, 2]
+    assert vocabulary.id("b") == 3 and "d" not in vocabulary
+    assert WordVocabulary.of(sentences, min_count=2, specials=()).words == ("a", "b")
+
+
+def test_word_vocabulary_errors():
+    of = WordVocabulary.of
+    for call, message in {
+        lambda: of([]): "sentences must hold at least one word, got none",
+        lambda: of([[]]): "sentences must hold at least one word, got none",
+        lambda: of(["a b"]): "sentences must hold lists of words, got the string 'a b'",
+        lambda: of([["a", "a", "b"]], min_count=3): (
+            "no word occurs min_count = 3 times, the most common word occurs 2 times"
+        ),
+        lambda: of([["<unk>"]]): "no word occurs min_count = 1 times",
+        lambda: of([["a"]], min_count=0): "min_count must be an integer of at least 1, got 0",
+        lambda: of([["a"]], max_size=0): "max_size must be an integer of at least 1, got 0",
+        lambda: WordVocabulary((), ()): "words must be at least one, each once, got 0",
+        lambda: WordVocabulary(("a", "a"), (1, 1)): "words must be at least one, each once, got 2",
+        lambda: WordVocabulary(("a",), ()): "counts must be one for each of 1 words, got 0",
+        lambda: of([["queen", "hut"]]).id("quen"): "the vocabulary has no 'quen'; nearest spellings: queen",
+        lambda: of([["queen"]]).id("xyz"): "the vocabulary has no 'xyz'",
+        lambda: of([["a"]], specials=()).encode(["b"]): "the vocabulary has no 'b'",
+        lambda: of([["a"]]).encode("a"): "sentence must be a list of words, got the string 'a'",
+        lambda: of([["a"]]).decode([2]): "ids must lie in 0 .. V - 1 = 1, got 2 .. 2",
+    }.items():
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            call()
 
 
 # Batches
