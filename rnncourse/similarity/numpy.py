@@ -175,6 +175,33 @@ def analogy(vectors, questions, method="add", k=1, exclude=True, eps=1e-3):
     return _best(analogy_scores(vectors, questions, method, eps), k, questions if exclude else None)
 
 
+def known_rows(rows, vocabulary):
+    """Ids of the rows of words, of those rows whose words the vocabulary has.
+
+    Parameters
+    ----------
+    rows : sequence of tuple of str
+        Of one length: pairs, or the questions of an analogy.
+    vocabulary : rnncourse.data.words.WordVocabulary
+
+    Returns
+    -------
+    ids : (n, m) array of int
+    kept : (n,) array of int
+        Places of these rows in `rows`.
+
+    Raises
+    ------
+    ValueError
+        If no row is known.
+    """
+    kept = [i for i, row in enumerate(rows) if all(word in vocabulary for word in row)]
+    if not kept:
+        first = f", the first is {rows[0]}" if rows else ""
+        raise ValueError(f"none of {len(rows)} rows has all its words in the vocabulary{first}")
+    return np.array([[vocabulary.id(word) for word in rows[i]] for i in kept]), np.array(kept)
+
+
 def average_ranks(values):
     """Rank of each value, from 1; equal values share the mean of their ranks.
 
