@@ -83,7 +83,9 @@ def read_judgements(path, lower=True):
             continue
         fields = [field.strip() for field in line.split("\t")]
         if len(fields) < 3 or not fields[0] or not fields[1]:
-            raise ValueError(f"{path}, line {number}: expected word, tab, word, tab, score, got {line[:60]!r}")
+            raise ValueError(
+                f"{path}, line {number}: expected word, tab, word, tab, score, got {line[:60]!r}"
+            )
         try:
             score = float(fields[2])
         except ValueError:

@@ -292,10 +292,6 @@ def tsne_gradient(p, y, block=BLOCK):
         As :func:`tsne_cost` does.
     """
     _check_map(p, y, block)
-    return _gradient(p, y, block)
-
-
-def _gradient(p, y, block):
     repulsion, total = _repulsion(y, block)
     return 4 * (_attraction(p, y, block) - repulsion / total)
 
@@ -381,9 +377,10 @@ def tsne(
 ):
     """Place points on a map so that neighbours stay neighbours.
 
-    Implements :eq:`similarity-momentum` of book/similarity with the gradient :eq:`similarity-gradient`. Source:
-    van der Maaten and Hinton (2008); exaggeration and learning rate are those of scikit-learn. The repulsion
-    is exact, without a tree.
+    Implements :eq:`similarity-momentum` of book/similarity, with the gradient of :func:`tsne_gradient`.
+    Source: van der Maaten and Hinton (2008); exaggeration and learning rate are those of scikit-learn. The
+    repulsion is exact, without a tree. With fewer than some 2,000 points the rate may be too large: look
+    whether the costs still fall.
 
     Parameters
     ----------
@@ -435,7 +432,9 @@ def tsne(
     early = p._replace(p=p.p * x.dtype.type(exaggeration)) if isinstance(p, Pairs) else p * exaggeration
     for step in range(1, steps + 1):
         is_early = step <= exaggerated
-        gradient = _gradient(early if is_early else p, y, block)
+        # tsne_gradient without its checks, which would take as long again.
+        repulsion, total = _repulsion(y, block)
+        gradient = 4 * (_attraction(early if is_early else p, y, block) - repulsion / total)
         y, velocity, gains = tsne_step(y, velocity, gains, gradient, rate, 0.5 if is_early else 0.8)
         if step % every == 0 or step == steps:
             if not np.isfinite(y).all():

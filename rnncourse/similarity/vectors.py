@@ -1,4 +1,4 @@
-"""Word vectors without training: counts of neighbours, PMI, SVD. The same input gives the same cosines anywhere."""
+"""Word vectors without training: counts of neighbours, PMI, SVD."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class WordVectors(NamedTuple):
     """(V, E) array, a row a word, in the order of the vocabulary's ids."""
 
 
-def count_vectors(sentences, *, min_count=5, window=2, E=50, sides=False):
+def count_vectors(sentences, *, min_count=5, window=2, E=50, power=0.5, sides=False):
     """Vectors from the positive PMI of words and their neighbours, cut to E dimensions by SVD.
 
     Source: Levy, Goldberg and Dagan (2015), whose smoothing it uses: a context has the probability of its
@@ -34,6 +34,8 @@ def count_vectors(sentences, *, min_count=5, window=2, E=50, sides=False):
         Largest distance that counts.
     E : int
         Size of a vector.
+    power : float
+        Of the singular values.
     sides : bool
         Whether a neighbour on the left and the same word on the right are two contexts.
 
@@ -52,7 +54,7 @@ def count_vectors(sentences, *, min_count=5, window=2, E=50, sides=False):
     matrices = [before, before.T] if sides else [before + before.T]
     positive = np.hstack([shifted_ppmi(_smoothed_pmi(counts)) for counts in matrices])
     # The squares of the singular values, and the left singular vectors.
-    vectors = svd_vectors(positive @ positive.T, E, power=0.25)
+    vectors = svd_vectors(positive @ positive.T, E, power=power / 2)
     vocabulary = WordVocabulary(with_unknown.words[1:], with_unknown.counts[1:])
     return WordVectors(vocabulary, vectors)
 
