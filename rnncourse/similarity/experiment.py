@@ -7,7 +7,7 @@ from rnncourse.similarity.tsne import squared_distances, tsne
 PERPLEXITIES = [2, 5, 10, 30, 60]
 SEEDS = 10
 SETTINGS = {"steps": 400, "rate": 10.0, "exaggeration": 4.0, "exaggerated": 100}
-"""Of all maps of about 100 points: at the default rate, 50 for so few points, they do not settle."""
+"""Of all maps; with the defaults of :func:`tsne` so few points do not settle within some hundred steps."""
 
 
 def two_widths(rng):
@@ -49,7 +49,7 @@ def gap_ratio(points, groups):
     return float(np.linalg.norm(means[2] - means[1]) / np.linalg.norm(means[1] - means[0]))
 
 
-def clumps(points, reach=2.0, least=5):
+def clumps(points, reach=2.5, least=5):
     """How many clumps there are, as an eye may count them.
 
     Points are joined that are nearer than `reach` times the median distance of a point from its nearest
