@@ -39,8 +39,8 @@ VECTORS = (
     Mutant(
         "a and b swapped",
         analogy_scores,
-        "return to_b - to_a + to_c",
-        "return to_a - to_b + to_c",
+        "(b - a + c) @",
+        "(a - b + c) @",
         agrees="a equals b",
         hint='Your offset points backwards: "a is to b as c is to x" adds b and takes a away.',
         label="similarity-add",

@@ -97,15 +97,20 @@ def nearest(queries, vectors, k, exclude=None):
 def _best(scores, k, exclude):
     Q, V = scores.shape
     check_positive("k", k)
-    excluded = np.zeros((Q, V), bool)
+    left = V
     if exclude is not None:
         check_shape("exclude", exclude, Q=Q, m=None)
         check_ids("exclude", exclude, V)
-        np.put_along_axis(excluded, exclude, True, axis=1)
-    left = V - int(excluded.sum(axis=1).max(initial=0))
+        scores = scores.copy()
+        np.put_along_axis(scores, exclude, -np.inf, axis=1)
+        left = V - max((len(set(row)) for row in exclude.tolist()), default=0)
     if k > left:
         raise ValueError(f"k must be at most {left}, the vectors that are not excluded, got {k}")
-    ids = np.argsort(np.where(excluded, np.inf, -scores), axis=1, kind="stable")[:, :k]
+    ids = np.empty((Q, k), int)
+    for row, found in zip(scores, ids, strict=True):
+        # Of all that reach the k-th best score, so that equal ones come in the order of their ids.
+        reach = np.flatnonzero(row >= np.partition(row, V - k)[V - k])
+        found[:] = reach[np.argsort(-row[reach], kind="stable")[:k]]
     return Neighbours(ids, np.take_along_axis(scores, ids, axis=1))
 
 
@@ -140,10 +145,10 @@ def analogy_scores(vectors, questions, method="add", eps=1e-3):
     check_shape("questions", questions, Q=None, abc=3)
     check_ids("questions", questions, len(vectors))
     directions = unit(vectors)
-    to_a, to_b, to_c = (directions[ids] @ directions.T for ids in questions.T)
+    a, b, c = (directions[ids] for ids in questions.T)
     if method == "add":
-        return to_b - to_a + to_c
-    to_a, to_b, to_c = ((1 + cosines) / 2 for cosines in (to_a, to_b, to_c))
+        return (b - a + c) @ directions.T
+    to_a, to_b, to_c = ((1 + word @ directions.T) / 2 for word in (a, b, c))
     return to_b * to_c / (to_a + eps)
 
 
