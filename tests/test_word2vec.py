@@ -603,48 +603,37 @@ def mutant_arguments(function, condition):
     params, centres, contexts, negatives = drawn(9)
     around, inside, targets = drawn_cbow(9)
     _, block = drawn_block(9)
-    counts = counted()
+    counts, k = counted(), 5
     if condition == "words once each":
-        centres, contexts, negatives = np.arange(V)[:1], np.arange(V)[1:2], np.arange(2, 2 + M)[None]
+        centres, contexts, negatives = np.arange(V), np.arange(V)[::-1], negatives[:V]
     if condition == "one pair":
         centres, contexts, negatives = centres[:1], contexts[:1], negatives[:1]
     if condition == "one negative":
         negatives = negatives[:, :1]
     if condition == "equal matrices":
         params = Word2VecParams(params.weight_in, params.weight_in)
-        contexts = centres
-    if condition == "scores zero":
-        params = Word2VecParams(
-            np.concatenate([params.weight_in[:, :1], np.zeros((V, E - 1))], 1),
-            np.concatenate([np.zeros((V, 1)), params.weight_out[:, 1:]], 1),
-        )
     if condition == "one word around":
         inside = np.eye(C, dtype=bool)[np.arange(N) % C]
     if condition == "all around":
         inside = np.ones_like(inside)
-    if condition == "as many negatives as are shared":
-        return params, block, M
     if condition == "one context each":
-        inside_ = np.zeros_like(block.inside)
-        inside_[:, :, 1] = True
-        return params, block._replace(inside=inside_), 3
-    if condition == "uniform counts":
-        counts = np.full(V, 3)
-    if condition == "symmetric counts":
-        counts = counted()
-    if condition == "k = 1":
-        return counts, 1
-    if condition == "unigram noise":
-        return counts, 5, counts.sum(0) / counts.sum()
-    if condition == "common words":
-        return np.array([64, 32]), 0.01
+        one = np.zeros_like(block.inside)
+        one[:, :, 1] = True
+        block = block._replace(inside=one)
+    if condition == "total of one":
+        counts = counts / counts.sum()
+    unigram = counts.sum(0) / counts.sum()
     given = {
         softmax_loss: (params, centres, contexts),
         negative_sampling_loss: (params, centres, contexts, negatives),
         cbow_loss: (params, around, inside, targets),
-        block_gradient: (params, block, 3),
-        noise_distribution: (counts,),
+        block_gradient: (params, block, M if condition == "as many negatives as are shared" else 3),
+        noise_distribution: (np.full(V, 3),),
+        keep_probability: (np.array([64, 32, 4]), 0.7),
+        window_weights: (1,),
         pmi: (counts,),
+        shifted_pmi: (counts, 1) if condition == "k = 1" else (counts, k, unigram),
+        expected_loss: (params, counts, 1),
     }
     return given[function]
 
