@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnncourse._checks import check_floats, check_ids, check_positive, check_shape
-from rnncourse._numerics import log_softmax, sigmoid
+from rnncourse._numerics import log_softmax, sigmoid, sum_rows
 from rnncourse.training.loop import NotFinite, run
 from rnncourse.word2vec.batches import (
     Block,
@@ -557,26 +557,16 @@ def held_out(sentences, noise, *, window=5, negatives=5, seed=0):
     return evaluate
 
 
-def _sums(ids, rows):
-    """Each id once, and the sum of its rows."""
-    order = np.argsort(ids, kind="stable")
-    ordered = ids[order]
-    first = np.ones(len(ids), bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    starts = np.flatnonzero(first)
-    return ordered[starts], np.add.reduceat(rows[order], starts, axis=0)
-
-
 def _subtract_rows(weight, ids, rows):
     """Subtract each row from the row of `weight` with its id, in place; repeated ids add up."""
-    words, sums = _sums(ids, rows)
+    words, sums = sum_rows(ids, rows)
     weight[words] -= sums
 
 
 def _scattered(weight, ids, rows):
     """The gradient of a table of which the rows `ids` were read: zero elsewhere."""
     gradient = np.zeros_like(weight)
-    np.add.at(gradient, ids.ravel(), rows.reshape(-1, weight.shape[1]))
+    _subtract_rows(gradient, ids.ravel(), -rows.reshape(-1, weight.shape[1]))
     return gradient
 
 
