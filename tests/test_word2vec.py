@@ -358,36 +358,48 @@ def corpus(seed=8, words=9, sentences=30):
 SMALL = dict(window=2, negatives=3, epochs=2, lr=0.1, seed=3, size=5, groups=2, shared=6, subsample=0.1)
 
 
-@pytest.mark.equation("word2vec-update")
-def test_training_equals_plain_steps():
-    params = word2vec_init(np.random.default_rng(1), 9, E, np.float64)
-    weight_in, weight_out = (p.copy() for p in params)
+def plain_training(params, lr):
+    """The trainer's steps, by the loss of the pairs and dense gradients."""
     drawn = dict(window=2, epochs=2, seed=3, size=5, groups=2, shared=6, subsample=0.1)
-    losses = []
+    losses, cut = [], 0
     for block in blocks(corpus(), 9, **drawn):
         g, i, o = np.nonzero(block.inside)
         negatives = np.tile(block.negatives, (len(g), 1))
-        now = Word2VecParams(weight_in, weight_out)
-        loss, d = negative_sampling_loss(now, block.centres[g, i], block.around[g, i + o], negatives, 3 / 6)
-        rate = 0.1 * (1 - block.done) * len(g)
-        weight_in, weight_out = weight_in - rate * d.weight_in, weight_out - rate * d.weight_out
+        centres, contexts = block.centres[g, i], block.around[g, i + o]
+        loss, d = negative_sampling_loss(params, centres, contexts, negatives, 3 / 6)
         losses.append(loss)
-    trained = train_skipgram(corpus(), 9, E, **SMALL, params=params)
-    check_parity(trained.params._asdict(), {"weight_in": weight_in, "weight_out": weight_out})
-    check_parity({"loss": trained.history.loss}, {"loss": losses})
-    assert trained.state == len(losses) > 5
+        steps = [lr * (1 - block.done) * len(g) * part for part in d]
+        for step in steps:
+            length = np.linalg.norm(step, axis=1)
+            cut += (length > 1).sum()
+            step /= np.maximum(length, 1)[:, None]
+        params = Word2VecParams(*(p - step for p, step in zip(params, steps, strict=True)))
+    return params, losses, cut
+
+
+@pytest.mark.equation("word2vec-update")
+def test_training_equals_plain_steps():
+    params = word2vec_init(np.random.default_rng(1), 9, E, np.float64)
+    for lr in (0.1, 1.0):
+        expected, losses, cut = plain_training(params, lr)
+        assert (cut > 0) == (lr == 1.0)
+        trained = train_skipgram(corpus(), 9, E, **{**SMALL, "lr": lr}, params=params)
+        check_parity(trained.params._asdict(), expected._asdict())
+        check_parity({"loss": trained.history.loss}, {"loss": losses})
+        assert trained.state == len(losses) > 5
     assert not params.weight_out.any()  # the start is not changed
 
 
 @pytest.mark.equation("word2vec-update")
 def test_trained_twins_agree():
     params = word2vec_init(np.random.default_rng(1), 9, E, np.float64)
-    model = Word2Vec(9, E, dtype=torch.float64)
-    model.load_state_dict({name: torch.tensor(p) for name, p in params._asdict().items()})
-    twin = torch_train_skipgram(corpus(), model, **SMALL)
-    expected = train_skipgram(corpus(), 9, E, **SMALL, params=params)
-    check_parity(twin.params, expected.params._asdict())
-    check_parity(twin.history._asdict(), expected.history._asdict())
+    for lr in (0.1, 1.0):
+        model = Word2Vec(9, E, dtype=torch.float64)
+        model.load_state_dict({name: torch.tensor(p) for name, p in params._asdict().items()})
+        twin = torch_train_skipgram(corpus(), model, **{**SMALL, "lr": lr})
+        expected = train_skipgram(corpus(), 9, E, **{**SMALL, "lr": lr}, params=params)
+        check_parity(twin.params, expected.params._asdict())
+        check_parity(twin.history._asdict(), expected.history._asdict())
 
 
 def test_training_goes_on_where_it_stopped():
@@ -424,7 +436,7 @@ def test_progress_bar_and_divergence(capsys):
     train_skipgram(corpus(), 9, E, **SMALL, progress=True)
     assert "skip-gram" in capsys.readouterr().err
     with pytest.raises(FloatingPointError, match=r"^step \d+: the loss is .*exception's attribute trained$"):
-        train_skipgram(corpus(), 9, E, **{**SMALL, "lr": 1e30})
+        train_skipgram(corpus(), 9, E, **{**SMALL, "lr": 1e39})
 
 
 def test_training_learns_who_stands_together():

@@ -9,6 +9,9 @@ from rnncourse._checks import check_floats, check_ids, check_positive, check_sha
 PART = 100_000
 """Words that are drawn for at once; it bounds the memory, whatever the size of the corpus."""
 
+LONGEST = 1.0
+"""How far a row may move in one step of training."""
+
 
 def pairs(sentences, window, rng=None):
     """All (centre, context) pairs of a corpus: each word with those at most `window` places away.

@@ -9,6 +9,7 @@ from rnncourse._checks import check_floats, check_ids, check_positive, check_sha
 from rnncourse._numerics import log_softmax, sigmoid, sum_rows
 from rnncourse.training.loop import NotFinite, run
 from rnncourse.word2vec.batches import (
+    LONGEST,
     Block,
     blocks,
     check_start,
@@ -405,7 +406,8 @@ def train_skipgram(
     Implements :eq:`word2vec-update` of book/word2vec. Source: Mikolov et al. (2013a, b) and their published
     program. Like it, a step is plain gradient descent on the sum over the pairs, with a learning rate that
     falls linearly to 1e-4 of the first. Unlike there, the pairs of a block of centres are one step and share
-    their negatives, as in Ji et al. (2016).
+    their negatives, as in Ji et al. (2016), and no row moves further than 1 in a step: the gradients of a
+    word that is read very often would add up to too long a one.
 
     The gradient is kept as the rows that it touches: a dense one would cost O(V E) a step, more than the step
     itself. So this is not ``rnncourse.training.numpy.train``, though the loop around the step is the same.
@@ -434,8 +436,8 @@ def train_skipgram(
         Of :func:`noise_distribution`.
     size, groups : int, optional
         Neighbouring centres of a group, and groups of a block. By default 32 and 4, and fewer where the
-        vocabulary is small: a step adds up the gradients of all pairs of a block, and if they fall on a few
-        rows again and again, it is too long and training diverges.
+        vocabulary is small: a step adds up the gradients of all pairs of a block, which is too long a step
+        if they fall on few rows.
     shared : int
         Negatives that all pairs of a block share.
     params : Word2VecParams, optional
@@ -476,16 +478,17 @@ def train_skipgram(
 
     def step(block):
         nonlocal done
+        # Overflow shows in the next step's loss.
         with np.errstate(over="ignore", invalid="ignore"):
             loss, *rows = block_gradient(params, block, negatives)
             norm = float(np.sqrt(sum(np.vdot(d, d) for d in rows)))
-        if not np.isfinite(norm):
-            raise NotFinite(f"the loss is {loss:.4g}, the gradient's norm {norm}")
-        rate = params.weight_in.dtype.type(lr * max(1 - block.done, 1e-4))
-        dcentres, *dout = (rate * d.reshape(-1, E) for d in rows)
-        _subtract_rows(params.weight_in, block.centres.ravel(), dcentres)
-        read = np.concatenate([block.around.ravel(), block.negatives])
-        _subtract_rows(params.weight_out, read, np.concatenate(dout))
+            if not np.isfinite(norm):
+                raise NotFinite(f"the loss is {loss:.4g}, the gradient's norm {norm}")
+            rate = params.weight_in.dtype.type(lr * max(1 - block.done, 1e-4))
+            dcentres, *dout = (d.reshape(-1, E) for d in rows)
+            read = np.concatenate([block.around.ravel(), block.negatives])
+            _descend(params.weight_in, block.centres.ravel(), dcentres, rate)
+            _descend(params.weight_out, read, np.concatenate(dout), rate)
         done += 1
         return loss / max(block.inside.sum(), 1), norm
 
@@ -557,16 +560,18 @@ def held_out(sentences, noise, *, window=5, negatives=5, seed=0):
     return evaluate
 
 
-def _subtract_rows(weight, ids, rows):
-    """Subtract each row from the row of `weight` with its id, in place; repeated ids add up."""
+def _descend(weight, ids, rows, rate):
+    """Subtract `rate` times the summed rows of each id from its row, in place, none longer than LONGEST."""
     words, sums = sum_rows(ids, rows)
-    weight[words] -= sums
+    length = rate * np.sqrt(np.einsum("ne,ne->n", sums, sums))
+    weight[words] -= (rate / np.maximum(1, length / LONGEST))[:, None] * sums
 
 
 def _scattered(weight, ids, rows):
     """The gradient of a table of which the rows `ids` were read: zero elsewhere."""
+    words, sums = sum_rows(ids.ravel(), rows.reshape(-1, weight.shape[1]))
     gradient = np.zeros_like(weight)
-    _subtract_rows(gradient, ids.ravel(), -rows.reshape(-1, weight.shape[1]))
+    gradient[words] = sums
     return gradient
 
 

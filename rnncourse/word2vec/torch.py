@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from rnncourse._checks import check_positive
 from rnncourse.training.loop import NotFinite, run
-from rnncourse.word2vec.batches import blocks, check_start
+from rnncourse.word2vec.batches import LONGEST, blocks, check_start
 
 
 class Word2Vec(nn.Module):
@@ -124,7 +124,7 @@ def train_skipgram(
 
     Implements :eq:`word2vec-update` of book/word2vec. The same blocks as
     ``rnncourse.word2vec.numpy.train_skipgram`` draws, so that from the same vectors both reach the same.
-    Autograd gives the gradients of the rows, and ``index_add_`` subtracts them. On a GPU a step of 4 groups
+    Autograd gives the gradients of the rows, and ``index_add_`` adds them up. On a GPU a step of 4 groups
     is far too small: take some hundred groups, and a corpus large enough that their rows seldom collide.
 
     Parameters
@@ -172,10 +172,17 @@ def train_skipgram(
             raise NotFinite(f"the loss is {loss.item():.4g}, the gradient's norm {norm}")
         rate = lr * max(1 - block.done, 1e-4)
         E = weight_in.shape[1]
+        out = torch.cat([around.flatten(), negative])
+        dcentres, *dout = (g.reshape(-1, E) for g in gradients)
         with torch.no_grad():
-            weights = weight_in, weight_out, weight_out
-            for weight, ids, g in zip(weights, (centres, around, negative), gradients, strict=True):
-                weight.index_add_(0, ids.flatten(), g.reshape(-1, E), alpha=-rate)
+            for weight, ids, g in (
+                (weight_in, centres.flatten(), dcentres),
+                (weight_out, out, torch.cat(dout)),
+            ):
+                words, place = ids.unique(return_inverse=True)
+                sums = g.new_zeros(len(words), E).index_add_(0, place, g)
+                length = rate * sums.norm(dim=1, keepdim=True)
+                weight.index_add_(0, words, -rate / (length / LONGEST).clamp(min=1) * sums)
         done += 1
         return loss.item() / max(block.inside.sum(), 1), norm
 
