@@ -169,7 +169,7 @@ def inside_window(sentence, width, window):
     Parameters
     ----------
     sentence, width : (N,) arrays of int
-        The number of each word's sentence, and how far its window reaches.
+        The number of each word's sentence, rising, and how far its window reaches.
     window : int
         Largest width.
 
@@ -178,10 +178,12 @@ def inside_window(sentence, width, window):
     (N, 2 window + 1) array of bool
         Column o stands for the word o - window places on.
     """
-    N, offsets = len(sentence), np.arange(-window, window + 1)
-    place = np.arange(N)[:, None] + offsets
-    there = (place >= 0) & (place < N) & (offsets != 0) & (np.abs(offsets) <= width[:, None])
-    return there & (sentence[np.clip(place, 0, N - 1)] == sentence[:, None])
+    place = np.arange(len(sentence))
+    first = np.searchsorted(sentence, sentence, side="left")
+    last = np.searchsorted(sentence, sentence, side="right") - 1
+    left, right = np.minimum(width, place - first), np.minimum(width, last - place)
+    offsets = np.arange(-window, window + 1)
+    return (offsets >= -left[:, None]) & (offsets <= right[:, None]) & (offsets != 0)
 
 
 class Block(NamedTuple):
