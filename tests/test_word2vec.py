@@ -88,7 +88,6 @@ def test_softmax_equals_autograd():
     check_parity(by_name(*softmax_loss(params, centres, contexts)), expected)
 
 
-@pytest.mark.equation("word2vec-softmax-gradient")
 def test_softmax_equals_central_differences():
     params, centres, contexts, _ = drawn(1)
     by_differences(softmax_loss, params, centres, contexts)
@@ -104,7 +103,6 @@ def test_negative_sampling_equals_autograd():
         check_parity(by_name(*actual), expected)
 
 
-@pytest.mark.equation("word2vec-negative-gradient")
 def test_negative_sampling_equals_central_differences():
     by_differences(negative_sampling_loss, *drawn(1), 0.6)
 
@@ -123,7 +121,6 @@ def test_cbow_equals_autograd():
         check_parity(by_name(*cbow_loss(params, contexts, inside, targets, *arguments)), expected)
 
 
-@pytest.mark.equation("word2vec-cbow-gradient")
 def test_cbow_equals_central_differences():
     params, _, _, negatives = drawn(1)
     by_differences(cbow_loss, params, *drawn_cbow(1))

@@ -190,13 +190,13 @@ class Block(NamedTuple):
     """G groups of n neighbouring words as centres, the words around each group, and one set of negatives."""
 
     centres: np.ndarray
-    """(G, n) of int."""
+    """(G, n), of int."""
     around: np.ndarray
-    """(G, n + 2 window) of int: the text from window places before a group to as many after it."""
+    """(G, n + 2 window), of int; the text from window places before a group to as many after it."""
     inside: np.ndarray
-    """(G, n, 2 window + 1) of bool: whether ``around[g, i + o]`` is a context of centre i of group g."""
+    """(G, n, 2 window + 1), of bool; whether ``around[g, i + o]`` is a context of centre i of group g."""
     negatives: np.ndarray
-    """(M,) of int, drawn from the noise distribution, for all pairs of the block."""
+    """(M,), of int; drawn from the noise distribution, for all pairs of the block."""
     done: float
     """How much of the whole training lies before the block, in [0, 1)."""
 

@@ -43,9 +43,9 @@ class Word2VecParams(NamedTuple):
     """Two vectors for every word."""
 
     weight_in: np.ndarray
-    """(V, E), of the word as centre: the one that is kept as its word vector."""
+    """(V, E), of the words as centres; they are kept as the word vectors."""
     weight_out: np.ndarray
-    """(V, E), of the word as context."""
+    """(V, E), of the words as contexts."""
 
 
 def word2vec_init(rng, V, E, dtype=np.float32):
@@ -433,9 +433,9 @@ def train_skipgram(
     seed : int
         Of every draw. The same arguments give the same result to the digit on the same machine.
     subsample : float, optional
-        Threshold of :func:`keep_probability`, such as 1e-3; without it every word is kept.
+        Threshold of ``keep_probability``, such as 1e-3; without it every word is kept.
     power : float
-        Of :func:`noise_distribution`.
+        Of :func:`rnncourse.word2vec.batches.noise_distribution`.
     size, groups : int, optional
         Neighbouring centres of a group, and groups of a block. By default 32 and 4, and fewer where the
         vocabulary is small: a step adds up the gradients of all pairs of a block, which is too long a step
@@ -531,7 +531,7 @@ def held_out(sentences, noise, *, window=5, negatives=5, seed=0):
     ----------
     sentences : sequence of (n,) arrays of int
     noise : (V,) array
-        What the negatives are drawn from, such as :func:`noise_distribution` of the training counts.
+        What the negatives are drawn from, such as ``noise_distribution`` of the training counts.
     window, negatives, seed : int
 
     Returns
