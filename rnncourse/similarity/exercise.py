@@ -1,5 +1,7 @@
 """What the graded exercise on similarity asks, and how an answer is judged."""
 
+from functools import partial
+
 import numpy as np
 
 from rnncourse.grading.check import Parity, Property
@@ -188,7 +190,7 @@ def _judge_tailed_gradient(given, rng):
         got = given(p.copy(), y.copy(), alpha)
         if np.shape(got) != y.shape:
             raise AssertionError(f"return an array of the shape of y, {y.shape}, got {np.shape(got)}")
-        error = relative_error(got, numerical_gradient(lambda y: tailed_cost(p, y, alpha), y))
+        error = relative_error(got, numerical_gradient(partial(tailed_cost, p, alpha=alpha), y))
         if not error < 1e-7:
             raise AssertionError(
                 f"at alpha = {alpha:.2f} the gradient differs from the central differences of the cost: "

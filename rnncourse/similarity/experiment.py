@@ -1,8 +1,14 @@
-"""What a t-SNE map keeps of data whose structure is known: sizes, gaps, and clumps in noise."""
+"""Analogies whose answers a grammar fixes, and what a t-SNE map keeps of data whose structure is known."""
+
+import itertools
 
 import numpy as np
 
+from rnncourse.data.grammar import sample
+from rnncourse.data.grammar.tables import WORDS
+from rnncourse.similarity.numpy import analogy, known_rows
 from rnncourse.similarity.tsne import squared_distances, tsne
+from rnncourse.similarity.vectors import count_vectors
 
 PERPLEXITIES = [2, 5, 10, 30, 60]
 SEEDS = 10
@@ -97,4 +103,68 @@ def record_maps():
     return record
 
 
-RECORDS = {"maps": record_maps}
+KINDS = ["person", "animal", "thing"]
+
+
+def grammar_questions():
+    """Questions "girl is to girls as cat is to ?" across the kinds of the grammar's nouns.
+
+    Returns
+    -------
+    list of (words, plural, singular)
+        Three words, the nouns that are right answers, and the nouns of the class of the third.
+    """
+    nouns = {
+        (kind, number): [word.english for word in WORDS[f"Noun.{kind}.{number}"]]
+        for kind in KINDS
+        for number in ("sg", "pl")
+    }
+    return [
+        ((a, b, c), set(nouns[other, "pl"]), set(nouns[other, "sg"]))
+        for kind, other in itertools.permutations(KINDS, 2)
+        for a, b in zip(nouns[kind, "sg"], nouns[kind, "pl"], strict=True)
+        for c in nouns[other, "sg"]
+        if "patient" not in (a, c)  # an adjective too
+    ]
+
+
+SETTINGS_OF_ANALOGIES = list(itertools.product((False, True), ("add", "mul"), (True, False)))
+"""Whether left and right contexts are told apart, the rule, and whether the question's words are excluded."""
+
+
+def grammar_shares(seed, sentences=20_000):
+    """Answers by class, for each of SETTINGS_OF_ANALOGIES.
+
+    Returns
+    -------
+    (8, 3) array
+        Shares of answers in the right class, of the word c, and of other words of the class of c.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [sample(rng).english for _ in range(sentences)]
+    questions = grammar_questions()
+    rows = []
+    for sides in (False, True):
+        vocabulary, vectors = count_vectors(drawn, E=20, sides=sides)
+        ids, _ = known_rows([words for words, *_ in questions], vocabulary)
+        for method, exclude in itertools.product(("add", "mul"), (True, False)):
+            answers = vocabulary.decode(analogy(vectors, ids, method, 1, exclude).ids[:, 0])
+            kinds = [
+                (x in plural, x == words[2], x in singular and x != words[2])
+                for x, (words, plural, singular) in zip(answers, questions, strict=True)
+            ]
+            rows.append(np.mean(kinds, axis=0))
+    return np.array(rows)
+
+
+def record_grammar():
+    """The shares for ten draws of sentences: ``book/results/similarity-grammar.json``."""
+    shares = [grammar_shares(seed) for seed in range(SEEDS)]
+    return {
+        "settings": [list(setting) for setting in SETTINGS_OF_ANALOGIES],
+        "seeds": SEEDS,
+        "shares": np.round(shares, 4).tolist(),
+    }
+
+
+RECORDS = {"maps": record_maps, "grammar": record_grammar}

@@ -210,6 +210,8 @@ def known_rows(rows, vocabulary):
 def average_ranks(values):
     """Rank of each value, from 1; equal values share the mean of their ranks.
 
+    Implements :eq:`similarity-ranks` of book/similarity.
+
     Parameters
     ----------
     values : (n,) array of float

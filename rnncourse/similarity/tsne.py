@@ -379,8 +379,8 @@ def tsne(
 
     Implements :eq:`similarity-momentum` of book/similarity, with the gradient of :func:`tsne_gradient`.
     Source: van der Maaten and Hinton (2008); exaggeration and learning rate are those of scikit-learn. The
-    repulsion is exact, without a tree. For some hundred points these defaults are too strong (book/similarity):
-    take an exaggeration of 4, and look whether the costs still fall.
+    repulsion is exact, without a tree. For some hundred points these defaults are too strong: take an
+    exaggeration of 4, and look whether the costs still fall.
 
     Parameters
     ----------
