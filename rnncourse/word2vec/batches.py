@@ -1,0 +1,231 @@
+"""From sentences to training examples: pairs, noise, subsampling, and blocks of the text. No torch, no model."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rnncourse._checks import check_floats, check_ids, check_positive, check_shape
+
+PART = 100_000
+"""Words that are drawn for at once; it bounds the memory, whatever the size of the corpus."""
+
+
+def pairs(sentences, window, rng=None):
+    """All (centre, context) pairs of a corpus: each word with those at most `window` places away.
+
+    Implements :eq:`word2vec-window` of book/word2vec. Source of the random window: Mikolov et al. (2013a),
+    section 3.2: with `rng` each centre draws its own width from 1 .. `window`, so that a word d places away
+    is taken with probability (window - d + 1) / window.
+
+    Parameters
+    ----------
+    sentences : sequence of (n,) arrays of int
+        No pair crosses the end of a sentence; a sentence of one word gives none.
+    window : int
+        At least 1.
+    rng : np.random.Generator, optional
+        For the dynamic window; without it every centre has the full one.
+
+    Returns
+    -------
+    centres, contexts : (N,) arrays of int
+        In the order of the text.
+
+    Raises
+    ------
+    ValueError
+        If there are no words, an id is no integer of at least 0, or `window` is no integer of at least 1.
+    """
+    check_positive("window", window)
+    ids, sentence = flat(sentences)
+    width = np.full(len(ids), window) if rng is None else rng.integers(1, window + 1, len(ids))
+    i, o = np.nonzero(inside_window(sentence, width, window))
+    return ids[i], ids[i + o - window]
+
+
+def noise_distribution(counts, power=0.75):
+    """The distribution that negative words are drawn from: counts to a power, normalised.
+
+    Implements :eq:`word2vec-noise` of book/word2vec. Source: Mikolov et al. (2013b), section 2.2, where 3/4
+    was found to work best.
+
+    Parameters
+    ----------
+    counts : (V,) array
+        How often each word occurs; not all 0.
+    power : float
+        0 gives equal chances to every word that occurs, 1 the unigram distribution.
+
+    Returns
+    -------
+    (V,) array of float64
+        Sums to 1; a word that never occurs has probability 0, whatever the power.
+
+    Raises
+    ------
+    ValueError
+        If a count is negative or not finite, all are 0, or `power` is not finite.
+    """
+    counts = _check_counts(counts)
+    if not np.isfinite(power):
+        raise ValueError(f"power must be finite, got {power}")
+    weights = np.where(counts > 0, np.maximum(counts / counts.max(), 1e-300) ** power, 0.0)
+    return weights / weights.sum()
+
+
+def keep_probability(counts, threshold):
+    """Probability that subsampling keeps an occurrence of each word: min(1, sqrt(threshold / frequency)).
+
+    Implements :eq:`word2vec-subsample` of book/word2vec. Source: Mikolov et al. (2013b), section 2.3. Their
+    published program keeps a little more, min(1, sqrt(threshold / f) + threshold / f), and so does gensim.
+
+    Parameters
+    ----------
+    counts : (V,) array
+        How often each word occurs; not all 0.
+    threshold : float
+        Above 0. Words of a relative frequency below it are always kept.
+
+    Returns
+    -------
+    (V,) array of float64
+
+    Raises
+    ------
+    ValueError
+        If a count is negative or not finite, all are 0, or `threshold` is not above 0.
+    """
+    counts = _check_counts(counts)
+    if not threshold > 0:
+        raise ValueError(f"threshold must be above 0, got {threshold!r}")
+    frequency = counts / counts.sum()
+    return np.minimum(1, np.sqrt(threshold / np.where(frequency > 0, frequency, threshold)))
+
+
+def _check_counts(counts):
+    counts = np.asarray(counts, float)
+    check_shape("counts", counts, V=None)
+    check_floats(counts=counts)
+    if not counts.size or counts.min() < 0 or not counts.any():
+        raise ValueError("counts must be at least 0 and not all 0")
+    return counts
+
+
+def flat(sentences):
+    """The words of all sentences in one array, and the number of the sentence of each.
+
+    Parameters
+    ----------
+    sentences : sequence of (n,) arrays of int
+
+    Returns
+    -------
+    ids, sentence : (N,) arrays of int
+
+    Raises
+    ------
+    ValueError
+        If there are no words, or an id is no integer of at least 0.
+    """
+    sentences = [np.asarray(s) for s in sentences]
+    for n, s in enumerate(sentences):
+        if s.size and (s.ndim != 1 or s.dtype.kind not in "iu" or s.min() < 0):
+            raise ValueError(f"sentences must hold vectors of ids of at least 0, sentence {n} is {s!r:.60}")
+    lengths = [s.size for s in sentences]
+    if not sum(lengths):
+        raise ValueError("sentences must hold at least one word, got none")
+    ids = np.concatenate([s for s in sentences if s.size]).astype(np.int64)
+    return ids, np.repeat(np.arange(len(sentences)), lengths)
+
+
+def inside_window(sentence, width, window):
+    """Which of the neighbours of each word are in its window and its sentence.
+
+    Parameters
+    ----------
+    sentence, width : (N,) arrays of int
+        The number of each word's sentence, and how far its window reaches.
+    window : int
+        Largest width.
+
+    Returns
+    -------
+    (N, 2 window + 1) array of bool
+        Column o stands for the word o - window places on.
+    """
+    N, offsets = len(sentence), np.arange(-window, window + 1)
+    place = np.arange(N)[:, None] + offsets
+    there = (place >= 0) & (place < N) & (offsets != 0) & (np.abs(offsets) <= width[:, None])
+    return there & (sentence[np.clip(place, 0, N - 1)] == sentence[:, None])
+
+
+class Block(NamedTuple):
+    """Neighbouring words of the text as centres, all words in reach of them, and one set of negatives."""
+
+    centres: np.ndarray
+    """(n,) of int."""
+    around: np.ndarray
+    """(n + 2 window,) of int: the text from window places before the first centre to as many after the last."""
+    inside: np.ndarray
+    """(n, 2 window + 1) of bool: whether ``around[i + o]`` is a context of centre i."""
+    negatives: np.ndarray
+    """(M,) of int, drawn from the noise distribution, for all pairs of the block."""
+    done: float
+    """How much of the whole training lies before the block, in [0, 1)."""
+
+
+def blocks(sentences, V, *, window, epochs, seed, subsample=None, power=0.75, size=64, shared=64):
+    """Draw training blocks: subsample, draw the windows and the negatives, cut the text.
+
+    The draws of a part of the text depend on the seed, the epoch and the part alone, so that the same
+    arguments give the same blocks again: training goes on by leaving out those that are done.
+
+    Parameters
+    ----------
+    sentences : sequence of (n,) arrays of int
+    V : int
+    window, epochs, seed : int
+    subsample : float, optional
+        Threshold of :func:`keep_probability`; without it every word is kept.
+    power : float
+        Of :func:`noise_distribution`.
+    size, shared : int
+        Centres of a block, and negatives that they share.
+
+    Yields
+    ------
+    Block
+        The last of a part may hold fewer centres.
+    """
+    ids, sentence = flat(sentences)
+    check_ids("sentences", ids, V)
+    if len(np.unique(ids)) < 2:
+        raise ValueError("sentences must hold at least two different words, got one")
+    counts = np.bincount(ids, minlength=V)
+    cumulated = np.cumsum(noise_distribution(counts, power))
+    cumulated[-1] = 1.0
+    keep = np.ones(V) if subsample is None else keep_probability(counts, subsample)
+    starts = range(0, len(ids), PART)
+    for epoch in range(epochs):
+        for part, start in enumerate(starts):
+            rng = np.random.default_rng([seed, epoch, part])
+            part_ids = ids[start : start + PART]
+            kept = rng.random(len(part_ids)) < keep[part_ids]
+            part_ids, part_sentence = part_ids[kept], sentence[start : start + PART][kept]
+            N = len(part_ids)
+            if not N:
+                continue
+            inside = inside_window(part_sentence, rng.integers(1, window + 1, N), window)
+            padded = np.pad(part_ids, window)
+            draws = rng.random((-(-N // size), shared))
+            negatives = np.searchsorted(cumulated, draws, side="right")
+            for b, i in enumerate(range(0, N, size)):
+                n = min(size, N - i)
+                done = (epoch + (start + i / N * len(kept)) / len(ids)) / epochs
+                yield Block(
+                    part_ids[i : i + n],
+                    padded[i : i + n + 2 * window],
+                    inside[i : i + n],
+                    negatives[b],
+                    done,
+                )

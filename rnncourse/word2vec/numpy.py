@@ -1,0 +1,537 @@
+"""Skip-gram and CBOW with the full softmax and with negative sampling, and a trainer for real text."""
+
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from rnncourse._checks import check_floats, check_ids, check_positive, check_shape
+from rnncourse._numerics import log_softmax, sigmoid
+from rnncourse.training.loop import NotFinite, run
+from rnncourse.word2vec.batches import (
+    Block,
+    blocks,
+    keep_probability,
+    noise_distribution,
+    pairs,
+)
+
+__all__ = [
+    "Block",
+    "Word2VecParams",
+    "block_gradient",
+    "cbow_loss",
+    "expected_loss",
+    "held_out",
+    "keep_probability",
+    "negative_sampling_loss",
+    "noise_distribution",
+    "pairs",
+    "pmi",
+    "softmax_loss",
+    "train_skipgram",
+    "word2vec_init",
+]
+
+
+class Word2VecParams(NamedTuple):
+    """Two vectors for every word."""
+
+    weight_in: np.ndarray
+    """(V, E), of the word as centre: the one that is kept as its word vector."""
+    weight_out: np.ndarray
+    """(V, E), of the word as context."""
+
+
+def word2vec_init(rng, V, E, dtype=np.float32):
+    """Draw ``weight_in`` uniformly from [-1/2E, 1/2E); ``weight_out`` is zero.
+
+    Source: the program published with Mikolov et al. (2013b); the papers do not say.
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+    V, E : int
+    dtype : dtype
+
+    Returns
+    -------
+    Word2VecParams
+
+    Raises
+    ------
+    ValueError
+        If `V` or `E` is no integer of at least 1.
+    """
+    check_positive("V", V)
+    check_positive("E", E)
+    return Word2VecParams(((rng.random((V, E)) - 0.5) / E).astype(dtype), np.zeros((V, E), dtype))
+
+
+def _softplus(a):
+    """log(1 + e^a) = -log sigmoid(-a), stable at any input."""
+    return np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))
+
+
+def softmax_loss(params, centres, contexts):
+    """Skip-gram with the full softmax: mean of -log P(context | centre), and its gradients.
+
+    Implements :eq:`word2vec-softmax`, :eq:`word2vec-softmax-gradient` of book/word2vec. Source: Mikolov et
+    al. (2013a, b). One step costs O(N V E), whatever the number of words in it.
+
+    Parameters
+    ----------
+    params : Word2VecParams
+    centres, contexts : (N,) arrays of int
+
+    Returns
+    -------
+    loss : float
+    dparams : Word2VecParams
+
+    Raises
+    ------
+    ValueError
+        If a shape, a dtype or an id is wrong, or there are no pairs.
+    """
+    V = _check_params(params)
+    N = _check_words(V, centres=centres, contexts=contexts)
+    h = params.weight_in[centres]
+    loss, dh, dweight_out = _softmax_head(h, params.weight_out, contexts, N)
+    return loss, Word2VecParams(_scattered(params.weight_in, centres, dh), dweight_out)
+
+
+def negative_sampling_loss(params, centres, contexts, negatives, scale=1.0):
+    """Skip-gram with negative sampling: mean over the pairs, and its gradients.
+
+    Implements :eq:`word2vec-negative`, :eq:`word2vec-negative-gradient` of book/word2vec. Source: Mikolov et
+    al. (2013b), equation 4. A negative that happens to be the context itself counts like any other; the
+    published program leaves it out.
+
+    Parameters
+    ----------
+    params : Word2VecParams
+    centres, contexts : (N,) arrays of int
+    negatives : (N, M) array of int
+        Drawn from the noise distribution, for each pair.
+    scale : float
+        Weight of each negative: k / M where M of them stand for k.
+
+    Returns
+    -------
+    loss : float
+    dparams : Word2VecParams
+
+    Raises
+    ------
+    ValueError
+        If a shape, a dtype or an id is wrong, there are no pairs or no negatives, or `scale` is not above 0.
+    """
+    V = _check_params(params)
+    N = _check_words(V, centres=centres, contexts=contexts)
+    h = params.weight_in[centres]
+    loss, dh, dweight_out = _negative_head(h, params.weight_out, contexts, negatives, scale, N)
+    return loss, Word2VecParams(_scattered(params.weight_in, centres, dh), dweight_out)
+
+
+def cbow_loss(params, contexts, inside, targets, negatives=None, scale=1.0):
+    """CBOW: predict a word from the mean of the vectors around it; mean over the words, and its gradients.
+
+    Implements :eq:`word2vec-cbow`, :eq:`word2vec-cbow-gradient` of book/word2vec. Source: Mikolov et al.
+    (2013a), section 3.1. Here the words around have the vectors ``weight_in``. With `negatives` the loss is
+    negative sampling, without them the full softmax.
+
+    Parameters
+    ----------
+    params : Word2VecParams
+    contexts : (N, C) array of int
+    inside : (N, C) array of bool
+        Which of them count; at least one in each row.
+    targets : (N,) array of int
+    negatives : (N, M) array of int, optional
+    scale : float
+        As in :func:`negative_sampling_loss`.
+
+    Returns
+    -------
+    loss : float
+    dparams : Word2VecParams
+
+    Raises
+    ------
+    ValueError
+        If a shape, a dtype or an id is wrong, or a row has no word around.
+    """
+    V = _check_params(params)
+    N = _check_words(V, targets=targets)
+    check_shape("contexts", contexts, N=N, C=None)
+    check_ids("contexts", contexts, V)
+    check_shape("inside", inside, N=N, C=contexts.shape[1])
+    if inside.dtype != bool or not inside.any(axis=1).all():
+        raise ValueError(f"inside must hold bool, at least one True in each row, got dtype {inside.dtype}")
+    share = (inside / inside.sum(axis=1, keepdims=True)).astype(params.weight_in.dtype)
+    h = (share[..., None] * params.weight_in[contexts]).sum(axis=1)
+    if negatives is None:
+        loss, dh, dweight_out = _softmax_head(h, params.weight_out, targets, N)
+    else:
+        loss, dh, dweight_out = _negative_head(h, params.weight_out, targets, negatives, scale, N)
+    drows = share[..., None] * dh[:, None]
+    return loss, Word2VecParams(_scattered(params.weight_in, contexts, drows), dweight_out)
+
+
+def _softmax_head(h, weight_out, targets, N):
+    logp = log_softmax(h @ weight_out.T)
+    dlogits = np.exp(logp)
+    dlogits[np.arange(N), targets] -= 1
+    dlogits /= N
+    return float(-logp[np.arange(N), targets].mean()), dlogits @ weight_out, dlogits.T @ h
+
+
+def _negative_head(h, weight_out, targets, negatives, scale, N):
+    check_shape("negatives", negatives, N=N, M=None)
+    check_ids("negatives", negatives, len(weight_out))
+    if not negatives.size:
+        raise ValueError("negatives must hold at least one word a pair, got none")
+    if not scale > 0:
+        raise ValueError(f"scale must be above 0, got {scale!r}")
+    scale = weight_out.dtype.type(scale)
+    out, out_negative = weight_out[targets], weight_out[negatives]
+    positive = (h * out).sum(axis=1)
+    negative = np.einsum("ne,nme->nm", h, out_negative)
+    loss = (_softplus(-positive).sum() + scale * _softplus(negative).sum()) / N
+    dpositive = (sigmoid(positive) - 1) / N
+    dnegative = scale * sigmoid(negative) / N
+    dh = dpositive[:, None] * out + np.einsum("nm,nme->ne", dnegative, out_negative)
+    dweight_out = _scattered(weight_out, targets, dpositive[:, None] * h)
+    dweight_out += _scattered(weight_out, negatives, dnegative[..., None] * h[:, None])
+    return float(loss), dh, dweight_out
+
+
+def pmi(counts):
+    """Pointwise mutual information of centres and contexts: ln(#(i, j) #() / (#(i) #(j))).
+
+    Implements :eq:`word2vec-pmi` of book/word2vec. Source: Church and Hanks (1990), who use log2.
+
+    Parameters
+    ----------
+    counts : (V, V) array
+        Pairs by centre (row) and context (column).
+
+    Returns
+    -------
+    (V, V) array of float64
+        -inf where a pair never occurs; nan where one of the two words never occurs.
+
+    Raises
+    ------
+    ValueError
+        If `counts` is not square, a count is negative or not finite, or all are 0.
+    """
+    counts = np.asarray(counts, float)
+    check_shape("counts", counts, V=None, V_=len(counts))
+    check_floats(counts=counts)
+    if not counts.size or counts.min() < 0 or not counts.any():
+        raise ValueError("counts must be at least 0 and not all 0")
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(counts / expected)
+
+
+def expected_loss(params, counts, negatives, noise=None):
+    """Negative sampling with nothing sampled: its expectation over the noise, a pair of the corpus on average.
+
+    Implements :eq:`word2vec-expected` of book/word2vec. Source: Levy and Goldberg (2014), equation 5. For a
+    vocabulary that a V x V matrix can hold.
+
+    Parameters
+    ----------
+    params : Word2VecParams
+    counts : (V, V) array
+        Pairs by centre (row) and context (column).
+    negatives : int
+        How many each pair has, k.
+    noise : (V,) array, optional
+        What they are drawn from; without it the distribution of the contexts.
+
+    Returns
+    -------
+    loss : float
+    dparams : Word2VecParams
+
+    Raises
+    ------
+    ValueError
+        If a shape or a dtype is wrong, or `negatives` is no integer of at least 1.
+    """
+    V = _check_params(params)
+    check_positive("negatives", negatives)
+    counts = np.asarray(counts, params.weight_in.dtype)
+    check_shape("counts", counts, V=V, V_=V)
+    noise = counts.sum(axis=0) / counts.sum() if noise is None else np.asarray(noise, counts.dtype)
+    check_shape("noise", noise, V=V)
+    positive = counts / counts.sum()
+    negative = negatives * positive.sum(axis=1, keepdims=True) * noise
+    x = params.weight_in @ params.weight_out.T
+    loss = (positive * _softplus(-x) + negative * _softplus(x)).sum()
+    dx = (positive + negative) * sigmoid(x) - positive
+    return float(loss), Word2VecParams(dx @ params.weight_out, dx.T @ params.weight_in)
+
+
+def block_gradient(params, block, negatives):
+    """Loss of all pairs of a block, and the gradients of the rows that it reads.
+
+    Implements :eq:`word2vec-block` of book/word2vec. It is the sum, not the mean, of
+    :func:`negative_sampling_loss` over the pairs, with the block's M negatives for each of them, scaled by
+    k / M. The scores are two matrix products; of the first only the band of the windows counts.
+
+    Parameters
+    ----------
+    params : Word2VecParams
+    block : Block
+    negatives : int
+        How many each pair has, k.
+
+    Returns
+    -------
+    loss : float
+    dcentres : (n, E) array
+        By row of ``weight_in[block.centres]``; a word that occurs twice has two rows.
+    daround : (n + 2 window, E) array
+        By row of ``weight_out[block.around]``.
+    dnegatives : (M, E) array
+        By row of ``weight_out[block.negatives]``.
+    """
+    h, out = params.weight_in[block.centres], params.weight_out[block.around]
+    out_negative = params.weight_out[block.negatives]
+    positive, negative = h @ out.T, h @ out_negative.T
+    n, offsets = block.inside.shape
+    count = block.inside.sum(axis=1).astype(h.dtype)
+    weight = (count * h.dtype.type(negatives / len(block.negatives)))[:, None]
+    scores = _band(positive, offsets)
+    loss = float((_softplus(-scores) * block.inside).sum() + (weight * _softplus(negative)).sum())
+    dpositive = np.zeros_like(positive)
+    _band(dpositive, offsets)[:] = (sigmoid(scores) - 1) * block.inside
+    dnegative = weight * sigmoid(negative)
+    return loss, dpositive @ out + dnegative @ out_negative, dpositive.T @ h, dnegative.T @ h
+
+
+def _band(matrix, offsets):
+    """View (n, offsets) of the elements (i, i + o) of a matrix (n, n + offsets - 1) in row order."""
+    row, column = matrix.strides
+    return np.lib.stride_tricks.as_strided(matrix, (len(matrix), offsets), (row + column, column))
+
+
+def train_skipgram(
+    sentences,
+    V,
+    E,
+    *,
+    window=5,
+    negatives=5,
+    epochs=5,
+    lr=0.025,
+    seed=0,
+    subsample=None,
+    power=0.75,
+    size=64,
+    shared=64,
+    params=None,
+    state=0,
+    steps=None,
+    evaluate=None,
+    every=1000,
+    dtype=np.float32,
+    progress=None,
+):
+    """Train skip-gram with negative sampling on a corpus, block by block.
+
+    Implements :eq:`word2vec-update` of book/word2vec. Source: Mikolov et al. (2013a, b) and their published
+    program; like it, a step is plain gradient descent on the sum over the pairs, with a learning rate that
+    falls linearly, to 1e-4 of the first. It differs in that the pairs of `size` neighbouring centres are one
+    step, whose negatives they share (Ji et al., 2016, share them in a similar way).
+
+    The gradient is kept as the rows that it touches: a dense one would cost O(V E) a step, more than the step
+    itself, which is why this is not ``rnncourse.training.numpy.train``, though it is its loop around the step.
+    Ctrl-C, divergence and any other error raise with what was reached so far in the exception's attribute
+    ``trained``.
+
+    Parameters
+    ----------
+    sentences : sequence of (n,) arrays of int
+        Ids in 0 .. V - 1, of at least two different words.
+    V, E : int
+        Vocabulary and length of the vectors.
+    window : int
+        Largest window; each centre draws its own from 1 .. `window`.
+    negatives : int
+        Negative words a pair, k.
+    epochs : int
+        Times through the corpus.
+    lr : float
+        Learning rate at the start, above 0.
+    seed : int
+        Of every draw. The same arguments give the same result to the digit on the same machine.
+    subsample : float, optional
+        Threshold of :func:`keep_probability`, such as 1e-3; without it every word is kept.
+    power : float
+        Of :func:`noise_distribution`.
+    size, shared : int
+        Centres of a block, and negatives that they share.
+    params : Word2VecParams, optional
+        Where to start, not changed; by default :func:`word2vec_init` with `seed`.
+    state : int
+        Steps that an earlier run with the same arguments has done, from its result or exception: training
+        goes on there, given that run's `params`.
+    steps : int, optional
+        Stop after so many more steps.
+    evaluate : callable, optional
+        ``evaluate(params)`` returns a float, such as what :func:`held_out` gives.
+    every : int
+        Steps from one evaluation to the next.
+    dtype : dtype
+        Of the parameters that are drawn here.
+    progress : bool, optional
+        Whether to show a progress bar; by default where there is a terminal.
+
+    Returns
+    -------
+    Trained
+        ``params``, ``state`` (steps done) and ``history``, whose loss is the mean over the pairs of each block.
+
+    Raises
+    ------
+    Diverged
+        At the first loss or gradient that is not finite.
+    ValueError
+        If a setting is out of range, or the corpus is empty or has one word only.
+    """
+    settings = {"window": window, "epochs": epochs, "size": size, "shared": shared, "negatives": negatives}
+    for name, value in settings.items():
+        check_positive(name, value)
+    if not lr > 0:
+        raise ValueError(f"lr must be above 0, got {lr!r}")
+    if params is None:
+        params = word2vec_init(np.random.default_rng(seed), V, E, dtype)
+    _check_params(params)
+    check_shape("params.weight_in", params.weight_in, V=V, E=E)
+    params, done = Word2VecParams(*(p.copy() for p in params)), state
+
+    def step(block):
+        nonlocal done
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss, dcentres, daround, dnegatives = block_gradient(params, block, negatives)
+            norm = float(np.sqrt(sum(np.vdot(d, d) for d in (dcentres, daround, dnegatives))))
+        if not np.isfinite(norm):
+            raise NotFinite(f"the loss is {loss:.4g}, the gradient's norm {norm}")
+        rate = params.weight_in.dtype.type(lr * max(1 - block.done, 1e-4))
+        _subtract_rows(params.weight_in, block.centres, rate * dcentres)
+        _subtract_rows(params.weight_out, block.around, rate * daround)
+        _subtract_rows(params.weight_out, block.negatives, rate * dnegatives)
+        done += 1
+        return loss / max(block.inside.sum(), 1), norm
+
+    batches = blocks(
+        sentences,
+        V,
+        window=window,
+        epochs=epochs,
+        seed=seed,
+        subsample=subsample,
+        power=power,
+        size=size,
+        shared=shared,
+    )
+    return run(
+        step,
+        lambda: Word2VecParams(*(p.copy() for p in params)),
+        lambda: done,
+        islice(batches, state, None),
+        steps=steps,
+        evaluate=evaluate and (lambda: evaluate(params)),
+        every=every,
+        patience=None,
+        progress=progress,
+        description="skip-gram",
+    )
+
+
+def held_out(sentences, noise, *, window=5, negatives=5, seed=0):
+    """The loss of negative sampling on pairs kept out of training, as a function of the parameters.
+
+    Every pair of the full window counts, with negatives drawn once, so that the values of different
+    parameters compare.
+
+    Parameters
+    ----------
+    sentences : sequence of (n,) arrays of int
+    noise : (V,) array
+        What the negatives are drawn from, such as :func:`noise_distribution` of the training counts.
+    window, negatives, seed : int
+
+    Returns
+    -------
+    callable
+        ``evaluate(params)`` returns the mean loss of a pair, a float.
+
+    Raises
+    ------
+    ValueError
+        If there are no pairs, or a setting is out of range.
+    """
+    check_positive("negatives", negatives)
+    centres, contexts = pairs(sentences, window)
+    if not len(centres):
+        raise ValueError("sentences must hold at least one pair, got none")
+    drawn = np.random.default_rng(seed).choice(len(noise), (len(centres), negatives), p=noise)
+
+    def evaluate(params):
+        total = 0.0
+        for i in range(0, len(centres), 4096):
+            part = slice(i, i + 4096)
+            h = params.weight_in[centres[part]]
+            positive = (h * params.weight_out[contexts[part]]).sum(axis=1)
+            negative = np.einsum("ne,nme->nm", h, params.weight_out[drawn[part]])
+            total += _softplus(-positive).sum(dtype=float) + _softplus(negative).sum(dtype=float)
+        return total / len(centres)
+
+    return evaluate
+
+
+def _sums(ids, rows):
+    """Each id once, and the sum of its rows."""
+    order = np.argsort(ids, kind="stable")
+    ordered = ids[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    return ordered[starts], np.add.reduceat(rows[order], starts, axis=0)
+
+
+def _subtract_rows(weight, ids, rows):
+    """Subtract each row from the row of `weight` with its id, in place; repeated ids add up."""
+    words, sums = _sums(ids, rows)
+    weight[words] -= sums
+
+
+def _scattered(weight, ids, rows):
+    """The gradient of a table of which the rows `ids` were read: zero elsewhere."""
+    gradient = np.zeros_like(weight)
+    np.add.at(gradient, ids.ravel(), rows.reshape(-1, weight.shape[1]))
+    return gradient
+
+
+def _check_params(params):
+    V = len(params.weight_in)
+    check_shape("weight_in", params.weight_in, V=V, E=None)
+    check_shape("weight_out", params.weight_out, V=V, E=params.weight_in.shape[1])
+    check_floats(weight_in=params.weight_in, weight_out=params.weight_out)
+    return V
+
+
+def _check_words(V, **vectors):
+    N = None
+    for name, ids in vectors.items():
+        check_shape(name, ids, N=N)
+        check_ids(name, ids, V)
+        N = len(ids)
+        if not N:
+            raise ValueError(f"{name} must hold at least one word, got none")
+    return N
