@@ -545,16 +545,15 @@ def neighbours(vectors, n):
     return np.argsort(-cosines, axis=1, kind="stable")[:, :n]
 
 
-def neighbour_overlap(a, b, n=10):
-    """Share of the n nearest neighbours that two sets of vectors have in common, mean over the words.
+def neighbour_overlap(a, b):
+    """Share of the nearest neighbours that two sets of vectors have in common, mean over the words.
 
     Implements :eq:`glove-overlap` of book/glove.
 
     Parameters
     ----------
-    a, b : (V, E) and (V, F) arrays
-        Vectors of the same words.
-    n : int
+    a, b : (V, n) arrays of int
+        Nearest words of the same words in each set, as :func:`neighbours` gives them.
 
     Returns
     -------
@@ -564,8 +563,8 @@ def neighbour_overlap(a, b, n=10):
     Raises
     ------
     ValueError
-        As :func:`neighbours`, and if the sets have different numbers of words.
+        If the two have different shapes.
     """
-    check_shape("b", b, V=len(a), F=None)
-    common = (neighbours(a, n)[:, :, None] == neighbours(b, n)[:, None]).any(2)
-    return float(common.mean())
+    check_shape("a", a, V=None, n=None)
+    check_shape("b", b, V=len(a), n=a.shape[1])
+    return float((a[:, :, None] == b[:, None]).any(2).mean())
