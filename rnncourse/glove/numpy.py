@@ -58,6 +58,8 @@ def cooccurrence(sentences, V, window=10, weighting="harmonic", symmetric=True):
     """
     check_positive("V", V)
     check_positive("window", window)
+    if V * V * window >= 2**63:
+        raise ValueError(f"V^2 window must be below 2^63, got V = {V}, window = {window}")
     check_choice("weighting", weighting, ["harmonic", "flat"])
     sentences = [np.asarray(sentence) for sentence in sentences]
     for sentence in sentences:
@@ -65,7 +67,9 @@ def cooccurrence(sentences, V, window=10, weighting="harmonic", symmetric=True):
     sentences = [sentence for sentence in sentences if sentence.size]
     if not any(len(sentence) > 1 for sentence in sentences):
         words = sum(map(len, sentences))
-        raise ValueError(f"sentences must hold a pair of neighbouring words, got {words} words and no pair")
+        raise ValueError(
+            f"sentences must hold two words side by side, got {len(sentences)} of {words} words in all"
+        )
     ids = np.concatenate(sentences)
     check_ids("sentences", ids, V)
     ids = ids.astype(np.int64, copy=False)
@@ -73,17 +77,19 @@ def cooccurrence(sentences, V, window=10, weighting="harmonic", symmetric=True):
     share = 1 / np.arange(1, window + 1) if weighting == "harmonic" else np.ones(window)
     cells = []
     for start in range(0, len(ids), CHUNK):
-        pairs = []
-        for d in range(1, min(window, len(ids) - 1) + 1):
-            word = slice(max(start, d), start + CHUNK)
-            context = slice(max(start, d) - d, max(start + CHUNK - d, 0))
-            near = sentence[word] == sentence[context][: len(sentence[word])]
-            cell = ids[word] * V + ids[context][: len(near)]
-            pairs.append(cell[near] * window + d - 1)
+        stop = min(start + CHUNK, len(ids))
+        pairs = [np.empty(0, np.int64)]
+        for d in range(1, min(window, stop - 1) + 1):
+            first = max(start, d)
+            word, context = slice(first, stop), slice(first - d, stop - d)
+            near = sentence[word] == sentence[context]
+            pairs.append(((ids[word] * V + ids[context]) * window + d - 1)[near])
         # The distance is the last digit of a pair's number: one sort brings equal cells together.
         pairs = np.sort(np.concatenate(pairs))
         cells.append(_joined(pairs // window, share[pairs % window]))
-    cell, value = cells[0] if len(cells) == 1 else _sorted_joined(*map(np.concatenate, zip(*cells, strict=True)))
+    cell, value = (np.concatenate(parts) for parts in zip(*cells, strict=True))
+    if len(cells) > 1:
+        cell, value = _sorted_joined(cell, value)
     if symmetric:
         mirrored = cell % V * V + cell // V
         cell, value = _sorted_joined(np.concatenate([cell, mirrored]), np.concatenate([value, value]))
@@ -508,7 +514,7 @@ def svd_vectors(matrix, E, power=0.5):
 
 
 def _check_square(name, matrix):
-    check_shape(name, matrix, V=len(matrix), **{"V ": len(matrix)})
+    check_shape(name, matrix, V=len(matrix), V_=len(matrix))
     if matrix.dtype.kind != "f":
         raise ValueError(f"{name} must hold floats, got dtype {matrix.dtype}")
 
