@@ -68,7 +68,7 @@ def moved(params, others):
 
 def _judge_other(answer, rng):
     for _ in range(3):
-        X, params = draw_fit(rng, V=int(rng.integers(25, 40)), E=int(rng.integers(4, 9)))
+        X, params = draw_fit(rng, V=int(rng.integers(50, 80)), E=int(rng.integers(8, 14)))
         others = answer(params)
         if not isinstance(others, GloVeParams):
             raise AssertionError(f"return GloVeParams, got {type(others).__name__}")
@@ -84,9 +84,9 @@ def _judge_other(answer, rng):
                     f"the cost must stay the same to 1e-10, it went from {old:.6g} to {new:.6g}"
                 )
         share = moved(params, others)
-        if share < 0.5:
+        if share < 0.25:
             raise AssertionError(
-                f"{share:.0%} of the words have another nearest neighbour, at least 50% are asked for: what "
+                f"{share:.0%} of the words have another nearest neighbour, at least 25% are asked for: what "
                 "have you changed that a cosine does not see?"
             )
 

@@ -115,15 +115,6 @@ GRADIENT = (
         label="glove-gradient",
     ),
     Mutant(
-        "upstream ignored",
-        glove_backward,
-        "dcost * f * residual",
-        "f * residual",
-        agrees="upstream gradient one",
-        hint="Your gradient does not depend on the gradient that comes from above.",
-        label="glove-gradient",
-    ),
-    Mutant(
         "own vector",
         glove_backward,
         "_row_sums(columns, rows, g, params.weight_in)",
@@ -140,6 +131,18 @@ GRADIENT = (
         agrees="each word in one cell",
         hint="Your gradient of a word holds one of its cells only: each cell in its row adds its part, and "
         "`d[rows] += ...` keeps the last.",
+        label="glove-gradient",
+    ),
+)
+
+UPSTREAM = (
+    Mutant(
+        "upstream ignored",
+        glove_backward,
+        "dcost * f * residual",
+        "f * residual",
+        agrees="upstream gradient one",
+        hint="Your gradient does not depend on the gradient that comes from above.",
         label="glove-gradient",
     ),
 )
@@ -195,4 +198,4 @@ VECTORS = (
     ),
 )
 
-MUTANTS = COUNT + WEIGHT + COST + GRADIENT + TRAINING + VECTORS
+MUTANTS = COUNT + WEIGHT + COST + GRADIENT + UPSTREAM + TRAINING + VECTORS
