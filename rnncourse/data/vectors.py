@@ -87,7 +87,7 @@ def load_vectors(path, *, binary=None):
 
 
 def _looks_binary(start):
-    # A binary float32 has a byte below 32 or no valid UTF-8 sooner or later; one vector of few numbers may not.
+    # Sooner or later a float32 has a control character or no valid UTF-8; one vector of few numbers may not.
     try:
         text = start.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnncourse._checks import check_choice, check_floats, check_ids, check_positive, check_shape
+from rnncourse._numerics import sum_rows
 from rnncourse.optim import Adagrad
 from rnncourse.training.loop import check_finite, run
 
@@ -86,32 +87,14 @@ def cooccurrence(sentences, V, window=10, weighting="harmonic", symmetric=True):
             pairs.append(((ids[word] * V + ids[context]) * window + d - 1)[near])
         # The distance is the last digit of a pair's number: one sort brings equal cells together.
         pairs = np.sort(np.concatenate(pairs))
-        cells.append(_joined(pairs // window, share[pairs % window]))
+        cells.append(sum_rows(pairs // window, share[pairs % window]))
     cell, value = (np.concatenate(parts) for parts in zip(*cells, strict=True))
     if len(cells) > 1:
-        cell, value = _sorted_joined(cell, value)
+        cell, value = sum_rows(cell, value)
     if symmetric:
         mirrored = cell % V * V + cell // V
-        cell, value = _sorted_joined(np.concatenate([cell, mirrored]), np.concatenate([value, value]))
+        cell, value = sum_rows(np.concatenate([cell, mirrored]), np.concatenate([value, value]))
     return Cooccurrence(cell // V, cell % V, value, V)
-
-
-def _sorted_joined(cell, value):
-    order = np.argsort(cell, kind="stable")
-    return _joined(cell[order], value[order])
-
-
-def _joined(cell, value):
-    """Each cell once, with the sum of its values; equal cells stand together."""
-    if not len(cell):
-        return cell, value
-    start = _starts(cell)
-    return cell[start], np.add.reduceat(value, start)
-
-
-def _starts(keys):
-    """Where each run of equal keys begins."""
-    return np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
 
 
 def dense(counts):
@@ -292,12 +275,8 @@ def _row_sums(words, others, g, vectors):
 
     Returns the words, each once, and both sums: a word stands in many cells, and each adds its part.
     """
-    order = np.argsort(words)
-    words, g = words[order], g[order]
-    start = _starts(words)
-    parts = vectors.take(others[order], 0)
-    parts *= g[:, None]
-    return words[start], np.add.reduceat(parts, start, axis=0), np.add.reduceat(g, start)
+    at, sums = sum_rows(words, g[:, None] * vectors.take(others, 0))
+    return at, sums, sum_rows(words, g)[1]
 
 
 def shuffled_batches(rng, n, batch, epochs=None):

@@ -1,4 +1,4 @@
-"""From sentences to training examples: pairs, noise, subsampling, and blocks of the text. No torch, no model."""
+"""From sentences to training examples: pairs, noise, subsampling, and blocks of the text."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,15 @@ from rnncourse._checks import check_floats, check_ids, check_positive, check_sha
 PART = 100_000
 """Words that are drawn for at once; it bounds the memory, whatever the size of the corpus."""
 
+LONGEST = 1.0
+"""How far a row may move in one step of training."""
+
 
 def pairs(sentences, window, rng=None):
     """All (centre, context) pairs of a corpus: each word with those at most `window` places away.
 
-    Implements :eq:`word2vec-window` of book/word2vec. Source of the random window: Mikolov et al. (2013a),
-    section 3.2: with `rng` each centre draws its own width from 1 .. `window`, so that a word d places away
-    is taken with probability (window - d + 1) / window.
+    Source of the dynamic window: Mikolov et al. (2013a), section 3.2: with `rng` each centre draws its own
+    width from 1 .. `window`, so that near words are taken more often, as :func:`window_weights` says.
 
     Parameters
     ----------
@@ -41,6 +43,29 @@ def pairs(sentences, window, rng=None):
     width = np.full(len(ids), window) if rng is None else rng.integers(1, window + 1, len(ids))
     i, o = np.nonzero(inside_window(sentence, width, window))
     return ids[i], ids[i + o - window]
+
+
+def window_weights(window):
+    """Probability that the dynamic window takes a word 1, 2, ..., `window` places away.
+
+    Implements :eq:`word2vec-window` of book/word2vec. Source: Mikolov et al. (2013a), section 3.2.
+
+    Parameters
+    ----------
+    window : int
+        At least 1.
+
+    Returns
+    -------
+    (window,) array of float64
+
+    Raises
+    ------
+    ValueError
+        If `window` is no integer of at least 1.
+    """
+    check_positive("window", window)
+    return np.arange(window, 0, -1) / window
 
 
 def noise_distribution(counts, power=0.75):
@@ -160,21 +185,33 @@ def inside_window(sentence, width, window):
 
 
 class Block(NamedTuple):
-    """Neighbouring words of the text as centres, all words in reach of them, and one set of negatives."""
+    """G groups of n neighbouring words as centres, the words around each group, and one set of negatives."""
 
     centres: np.ndarray
-    """(n,) of int."""
+    """(G, n) of int."""
     around: np.ndarray
-    """(n + 2 window,) of int: the text from window places before the first centre to as many after the last."""
+    """(G, n + 2 window) of int: the text from window places before a group to as many after it."""
     inside: np.ndarray
-    """(n, 2 window + 1) of bool: whether ``around[i + o]`` is a context of centre i."""
+    """(G, n, 2 window + 1) of bool: whether ``around[g, i + o]`` is a context of centre i of group g."""
     negatives: np.ndarray
     """(M,) of int, drawn from the noise distribution, for all pairs of the block."""
     done: float
     """How much of the whole training lies before the block, in [0, 1)."""
 
 
-def blocks(sentences, V, *, window, epochs, seed, subsample=None, power=0.75, size=64, shared=64):
+def blocks(
+    sentences,
+    V,
+    *,
+    window,
+    epochs,
+    seed,
+    subsample=None,
+    power=0.75,
+    size=None,
+    groups=None,
+    shared=64,
+):
     """Draw training blocks: subsample, draw the windows and the negatives, cut the text.
 
     The draws of a part of the text depend on the seed, the epoch and the part alone, so that the same
@@ -189,43 +226,60 @@ def blocks(sentences, V, *, window, epochs, seed, subsample=None, power=0.75, si
         Threshold of :func:`keep_probability`; without it every word is kept.
     power : float
         Of :func:`noise_distribution`.
-    size, shared : int
-        Centres of a block, and negatives that they share.
+    size, groups : int, optional
+        Centres of a group, groups of a block; by default 32 and 4, at most V / 8 centres together.
+    shared : int
+        Negatives that a block shares.
 
     Yields
     ------
     Block
-        The last of a part may hold fewer centres.
+        The last group of a part is filled up with centres that have no context, the last block may have fewer
+        groups.
+
+    Raises
+    ------
+    ValueError
+        If the corpus is empty or has one word only, or an id or a setting is out of range.
     """
+    size = min(32, max(1, V // 8)) if size is None else size
+    groups = min(4, max(1, V // (8 * size))) if groups is None else groups
+    settings = {"window": window, "epochs": epochs, "size": size, "groups": groups, "shared": shared}
+    for name, value in settings.items():
+        check_positive(name, value)
     ids, sentence = flat(sentences)
     check_ids("sentences", ids, V)
-    if len(np.unique(ids)) < 2:
+    if (ids == ids[0]).all():
         raise ValueError("sentences must hold at least two different words, got one")
     counts = np.bincount(ids, minlength=V)
     cumulated = np.cumsum(noise_distribution(counts, power))
-    cumulated[-1] = 1.0
     keep = np.ones(V) if subsample is None else keep_probability(counts, subsample)
-    starts = range(0, len(ids), PART)
     for epoch in range(epochs):
-        for part, start in enumerate(starts):
+        for part, start in enumerate(range(0, len(ids), PART)):
             rng = np.random.default_rng([seed, epoch, part])
-            part_ids = ids[start : start + PART]
-            kept = rng.random(len(part_ids)) < keep[part_ids]
-            part_ids, part_sentence = part_ids[kept], sentence[start : start + PART][kept]
-            N = len(part_ids)
-            if not N:
+            here = slice(start, start + PART)
+            kept = rng.random(len(ids[here])) < keep[ids[here]]
+            words, of = ids[here][kept], sentence[here][kept]
+            if not len(words):
                 continue
-            inside = inside_window(part_sentence, rng.integers(1, window + 1, N), window)
-            padded = np.pad(part_ids, window)
-            draws = rng.random((-(-N // size), shared))
+            inside = inside_window(of, rng.integers(1, window + 1, len(words)), window)
+            G = -(-len(words) // size)
+            fill = G * size - len(words)
+            inside = np.pad(inside, ((0, fill), (0, 0))).reshape(G, size, -1)
+            padded = np.pad(words, (window, window + fill))
+            around = np.lib.stride_tricks.sliding_window_view(padded, size + 2 * window)[::size]
+            centres = around[:, window : window + size]
+            draws = rng.random((-(-G // groups), shared)) * cumulated[-1]
             negatives = np.searchsorted(cumulated, draws, side="right")
-            for b, i in enumerate(range(0, N, size)):
-                n = min(size, N - i)
-                done = (epoch + (start + i / N * len(kept)) / len(ids)) / epochs
-                yield Block(
-                    part_ids[i : i + n],
-                    padded[i : i + n + 2 * window],
-                    inside[i : i + n],
-                    negatives[b],
-                    done,
-                )
+            for b, g in enumerate(range(0, G, groups)):
+                done = (epoch + (start + g / G * len(kept)) / len(ids)) / epochs
+                now = slice(g, g + groups)
+                yield Block(centres[now], around[now], inside[now], negatives[b], done)
+
+
+def check_start(lr, state):
+    """Raise ValueError unless `lr` is above 0 and `state` a number of steps."""
+    if not lr > 0:
+        raise ValueError(f"lr must be above 0, got {lr!r}")
+    if isinstance(state, bool) or not isinstance(state, int | np.integer) or state < 0:
+        raise ValueError(f"state must be the steps done, at least 0, got {state!r}")

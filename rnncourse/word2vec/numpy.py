@@ -6,14 +6,17 @@ from typing import NamedTuple
 import numpy as np
 
 from rnncourse._checks import check_floats, check_ids, check_positive, check_shape
-from rnncourse._numerics import log_softmax, sigmoid
+from rnncourse._numerics import log_softmax, sigmoid, sum_rows
 from rnncourse.training.loop import NotFinite, run
 from rnncourse.word2vec.batches import (
+    LONGEST,
     Block,
     blocks,
+    check_start,
     keep_probability,
     noise_distribution,
     pairs,
+    window_weights,
 )
 
 __all__ = [
@@ -28,8 +31,10 @@ __all__ = [
     "noise_distribution",
     "pairs",
     "pmi",
+    "shifted_pmi",
     "softmax_loss",
     "train_skipgram",
+    "window_weights",
     "word2vec_init",
 ]
 
@@ -227,18 +232,68 @@ def pmi(counts):
     ValueError
         If `counts` is not square, a count is negative or not finite, or all are 0.
     """
-    counts = np.asarray(counts, float)
-    check_shape("counts", counts, V=None, V_=len(counts))
-    check_floats(counts=counts)
-    if not counts.size or counts.min() < 0 or not counts.any():
-        raise ValueError("counts must be at least 0 and not all 0")
+    counts = _check_pair_counts(counts)
     expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log(counts / expected)
 
 
+def _check_pair_counts(counts):
+    counts = np.asarray(counts, float)
+    check_shape("counts", counts, V=None, V_=len(counts) if counts.ndim else None)
+    check_floats(counts=counts)
+    if not counts.size or counts.min() < 0 or not counts.any():
+        raise ValueError("counts must be at least 0 and not all 0")
+    return counts
+
+
+def shifted_pmi(counts, negatives, noise=None):
+    """What negative sampling drives the dot products to: PMI - ln k, where the noise is the unigram.
+
+    Implements :eq:`word2vec-optimum` of book/word2vec. Source: Levy and Goldberg (2014), section 3.1; the
+    chapter derives the term for another noise.
+
+    Parameters
+    ----------
+    counts : (V, V) array
+        Pairs by centre (row) and context (column).
+    negatives : int
+        How many each pair has, k.
+    noise : (V,) array, optional
+        What they are drawn from; without it the distribution of the contexts.
+
+    Returns
+    -------
+    (V, V) array of float64
+        -inf where a pair never occurs; nan where one of the two words never occurs.
+
+    Raises
+    ------
+    ValueError
+        As :func:`pmi`, or if `negatives` is no integer of at least 1, or `noise` is not (V,) or not above 0
+        at a context that occurs.
+    """
+    check_positive("negatives", negatives)
+    counts = np.asarray(counts, float)
+    shifted = pmi(counts) - np.log(negatives)
+    if noise is None:
+        return shifted
+    noise, unigram = _check_noise(noise, counts), counts.sum(axis=0) / counts.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return shifted + np.log(unigram) - np.log(noise)
+
+
+def _check_noise(noise, counts):
+    noise = np.asarray(noise)
+    check_shape("noise", noise, V=len(counts))
+    check_floats(noise=noise)
+    if noise.min() < 0 or (noise[counts.sum(axis=0) > 0] == 0).any():
+        raise ValueError("noise must be above 0 at every context that occurs")
+    return noise
+
+
 def expected_loss(params, counts, negatives, noise=None):
-    """Negative sampling with nothing sampled: its expectation over the noise, a pair of the corpus on average.
+    """Negative sampling with nothing sampled: its expectation over the noise, for the average pair.
 
     Implements :eq:`word2vec-expected` of book/word2vec. Source: Levy and Goldberg (2014), equation 5. For a
     vocabulary that a V x V matrix can hold.
@@ -261,15 +316,15 @@ def expected_loss(params, counts, negatives, noise=None):
     Raises
     ------
     ValueError
-        If a shape or a dtype is wrong, or `negatives` is no integer of at least 1.
+        If a shape or a dtype is wrong, a count is negative or all are 0, or `negatives` is no integer of at
+        least 1.
     """
     V = _check_params(params)
     check_positive("negatives", negatives)
-    counts = np.asarray(counts, params.weight_in.dtype)
+    counts = _check_pair_counts(counts).astype(params.weight_in.dtype)
     check_shape("counts", counts, V=V, V_=V)
-    noise = counts.sum(axis=0) / counts.sum() if noise is None else np.asarray(noise, counts.dtype)
-    check_shape("noise", noise, V=V)
     positive = counts / counts.sum()
+    noise = positive.sum(axis=0) if noise is None else _check_noise(noise, counts).astype(counts.dtype)
     negative = negatives * positive.sum(axis=1, keepdims=True) * noise
     x = params.weight_in @ params.weight_out.T
     loss = (positive * _softplus(-x) + negative * _softplus(x)).sum()
@@ -282,7 +337,7 @@ def block_gradient(params, block, negatives):
 
     Implements :eq:`word2vec-block` of book/word2vec. It is the sum, not the mean, of
     :func:`negative_sampling_loss` over the pairs, with the block's M negatives for each of them, scaled by
-    k / M. The scores are two matrix products; of the first only the band of the windows counts.
+    k / M. All scores are matrix products; of those with the words around only the band of the windows counts.
 
     Parameters
     ----------
@@ -294,31 +349,33 @@ def block_gradient(params, block, negatives):
     Returns
     -------
     loss : float
-    dcentres : (n, E) array
+    dcentres : (G, n, E) array
         By row of ``weight_in[block.centres]``; a word that occurs twice has two rows.
-    daround : (n + 2 window, E) array
+    daround : (G, n + 2 window, E) array
         By row of ``weight_out[block.around]``.
     dnegatives : (M, E) array
         By row of ``weight_out[block.negatives]``.
     """
     h, out = params.weight_in[block.centres], params.weight_out[block.around]
     out_negative = params.weight_out[block.negatives]
-    positive, negative = h @ out.T, h @ out_negative.T
-    n, offsets = block.inside.shape
-    count = block.inside.sum(axis=1).astype(h.dtype)
-    weight = (count * h.dtype.type(negatives / len(block.negatives)))[:, None]
+    positive, negative = h @ out.swapaxes(1, 2), h @ out_negative.T
+    offsets = block.inside.shape[2]
     scores = _band(positive, offsets)
-    loss = float((_softplus(-scores) * block.inside).sum() + (weight * _softplus(negative)).sum())
+    share = h.dtype.type(negatives / len(out_negative)) * block.inside.sum(-1, h.dtype, keepdims=True)
+    loss = (block.inside * _softplus(-scores)).sum() + (share * _softplus(negative)).sum()
     dpositive = np.zeros_like(positive)
-    _band(dpositive, offsets)[:] = (sigmoid(scores) - 1) * block.inside
-    dnegative = weight * sigmoid(negative)
-    return loss, dpositive @ out + dnegative @ out_negative, dpositive.T @ h, dnegative.T @ h
+    _band(dpositive, offsets)[:] = block.inside * -sigmoid(-scores)
+    dnegative = share * sigmoid(negative)
+    dcentres = dpositive @ out + dnegative @ out_negative
+    dnegatives = dnegative.reshape(-1, len(out_negative)).T @ h.reshape(-1, h.shape[2])
+    return float(loss), dcentres, dpositive.swapaxes(1, 2) @ h, dnegatives
 
 
-def _band(matrix, offsets):
-    """View (n, offsets) of the elements (i, i + o) of a matrix (n, n + offsets - 1) in row order."""
-    row, column = matrix.strides
-    return np.lib.stride_tricks.as_strided(matrix, (len(matrix), offsets), (row + column, column))
+def _band(matrices, offsets):
+    """View (G, n, offsets) of the elements (i, i + o) of each matrix."""
+    G, n, _ = matrices.shape
+    group, row, column = matrices.strides
+    return np.lib.stride_tricks.as_strided(matrices, (G, n, offsets), (group, row + column, column))
 
 
 def train_skipgram(
@@ -333,7 +390,8 @@ def train_skipgram(
     seed=0,
     subsample=None,
     power=0.75,
-    size=64,
+    size=None,
+    groups=None,
     shared=64,
     params=None,
     state=0,
@@ -346,12 +404,13 @@ def train_skipgram(
     """Train skip-gram with negative sampling on a corpus, block by block.
 
     Implements :eq:`word2vec-update` of book/word2vec. Source: Mikolov et al. (2013a, b) and their published
-    program; like it, a step is plain gradient descent on the sum over the pairs, with a learning rate that
-    falls linearly, to 1e-4 of the first. It differs in that the pairs of `size` neighbouring centres are one
-    step, whose negatives they share (Ji et al., 2016, share them in a similar way).
+    program. Like it, a step is plain gradient descent on the sum over the pairs, with a learning rate that
+    falls linearly to 1e-4 of the first. Unlike there, the pairs of a block of centres are one step and share
+    their negatives, as in Ji et al. (2016), and no row moves further than 1 in a step: the gradients of a
+    word that is read very often would add up to too long a one.
 
     The gradient is kept as the rows that it touches: a dense one would cost O(V E) a step, more than the step
-    itself, which is why this is not ``rnncourse.training.numpy.train``, though it is its loop around the step.
+    itself. So this is not ``rnncourse.training.numpy.train``, though the loop around the step is the same.
     Ctrl-C, divergence and any other error raise with what was reached so far in the exception's attribute
     ``trained``.
 
@@ -375,8 +434,12 @@ def train_skipgram(
         Threshold of :func:`keep_probability`, such as 1e-3; without it every word is kept.
     power : float
         Of :func:`noise_distribution`.
-    size, shared : int
-        Centres of a block, and negatives that they share.
+    size, groups : int, optional
+        Neighbouring centres of a group, and groups of a block. By default 32 and 4, and fewer where the
+        vocabulary is small: a step adds up the gradients of all pairs of a block, which is too long a step
+        if they fall on few rows.
+    shared : int
+        Negatives that all pairs of a block share.
     params : Word2VecParams, optional
         Where to start, not changed; by default :func:`word2vec_init` with `seed`.
     state : int
@@ -396,7 +459,7 @@ def train_skipgram(
     Returns
     -------
     Trained
-        ``params``, ``state`` (steps done) and ``history``, whose loss is the mean over the pairs of each block.
+        ``params``, ``state`` (steps done), ``history`` (its loss is the mean over the pairs of each block).
 
     Raises
     ------
@@ -405,28 +468,27 @@ def train_skipgram(
     ValueError
         If a setting is out of range, or the corpus is empty or has one word only.
     """
-    settings = {"window": window, "epochs": epochs, "size": size, "shared": shared, "negatives": negatives}
-    for name, value in settings.items():
-        check_positive(name, value)
-    if not lr > 0:
-        raise ValueError(f"lr must be above 0, got {lr!r}")
+    check_positive("negatives", negatives)
+    check_start(lr, state)
     if params is None:
         params = word2vec_init(np.random.default_rng(seed), V, E, dtype)
     _check_params(params)
-    check_shape("params.weight_in", params.weight_in, V=V, E=E)
+    check_shape("weight_in", params.weight_in, V=V, E=E)
     params, done = Word2VecParams(*(p.copy() for p in params)), state
 
     def step(block):
         nonlocal done
+        # Overflow shows in the next step's loss.
         with np.errstate(over="ignore", invalid="ignore"):
-            loss, dcentres, daround, dnegatives = block_gradient(params, block, negatives)
-            norm = float(np.sqrt(sum(np.vdot(d, d) for d in (dcentres, daround, dnegatives))))
-        if not np.isfinite(norm):
-            raise NotFinite(f"the loss is {loss:.4g}, the gradient's norm {norm}")
-        rate = params.weight_in.dtype.type(lr * max(1 - block.done, 1e-4))
-        _subtract_rows(params.weight_in, block.centres, rate * dcentres)
-        _subtract_rows(params.weight_out, block.around, rate * daround)
-        _subtract_rows(params.weight_out, block.negatives, rate * dnegatives)
+            loss, *rows = block_gradient(params, block, negatives)
+            norm = float(np.sqrt(sum(np.vdot(d, d) for d in rows)))
+            if not np.isfinite(norm):
+                raise NotFinite(f"the loss is {loss:.4g}, the gradient's norm {norm}")
+            rate = params.weight_in.dtype.type(lr * max(1 - block.done, 1e-4))
+            dcentres, *dout = (d.reshape(-1, E) for d in rows)
+            read = np.concatenate([block.around.ravel(), block.negatives])
+            _descend(params.weight_in, block.centres.ravel(), dcentres, rate)
+            _descend(params.weight_out, read, np.concatenate(dout), rate)
         done += 1
         return loss / max(block.inside.sum(), 1), norm
 
@@ -439,6 +501,7 @@ def train_skipgram(
         subsample=subsample,
         power=power,
         size=size,
+        groups=groups,
         shared=shared,
     )
     return run(
@@ -497,24 +560,18 @@ def held_out(sentences, noise, *, window=5, negatives=5, seed=0):
     return evaluate
 
 
-def _sums(ids, rows):
-    """Each id once, and the sum of its rows."""
-    order = np.argsort(ids, kind="stable")
-    ordered = ids[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    return ordered[starts], np.add.reduceat(rows[order], starts, axis=0)
-
-
-def _subtract_rows(weight, ids, rows):
-    """Subtract each row from the row of `weight` with its id, in place; repeated ids add up."""
-    words, sums = _sums(ids, rows)
-    weight[words] -= sums
+def _descend(weight, ids, rows, rate):
+    """Subtract `rate` times the summed rows of each id from its row, in place, none longer than LONGEST."""
+    words, sums = sum_rows(ids, rows)
+    length = rate * np.sqrt(np.einsum("ne,ne->n", sums, sums))
+    weight[words] -= (rate / np.maximum(1, length / LONGEST))[:, None] * sums
 
 
 def _scattered(weight, ids, rows):
     """The gradient of a table of which the rows `ids` were read: zero elsewhere."""
+    words, sums = sum_rows(ids.ravel(), rows.reshape(-1, weight.shape[1]))
     gradient = np.zeros_like(weight)
-    np.add.at(gradient, ids.ravel(), rows.reshape(-1, weight.shape[1]))
+    gradient[words] = sums
     return gradient
 
 

@@ -1,0 +1,212 @@
+"""Skip-gram and CBOW in PyTorch: the losses by autograd, and the trainer on the device of the vectors."""
+
+from itertools import islice
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from rnncourse._checks import check_positive
+from rnncourse.training.loop import NotFinite, run
+from rnncourse.word2vec.batches import LONGEST, blocks, check_start
+
+
+class Word2Vec(nn.Module):
+    """Two vectors for every word, ``weight_in`` and ``weight_out``, both (V, E), and the losses over them.
+
+    Implements :eq:`word2vec-softmax`, :eq:`word2vec-negative`, :eq:`word2vec-cbow` of book/word2vec. Source:
+    Mikolov et al. (2013a, b). The first values are those of their program: ``weight_in`` uniform in
+    [-1/2E, 1/2E), ``weight_out`` zero.
+
+    Parameters
+    ----------
+    V, E : int
+    generator : torch.Generator, optional
+        For the first values.
+    device, dtype : optional
+        Of the vectors.
+
+    Raises
+    ------
+    ValueError
+        If `V` or `E` is no integer of at least 1.
+    """
+
+    def __init__(self, V, E, *, generator=None, device=None, dtype=None):
+        super().__init__()
+        check_positive("V", V)
+        check_positive("E", E)
+        drawn = (torch.rand(V, E, generator=generator, dtype=torch.float64) - 0.5) / E
+        dtype = dtype or torch.get_default_dtype()
+        self.weight_in = nn.Parameter(drawn.to(device, dtype))
+        self.weight_out = nn.Parameter(torch.zeros(V, E, device=device, dtype=dtype))
+
+    def forward(self, centres, contexts, negatives=None, scale=1.0, inside=None):
+        """Mean loss of predicting one word from another, or, given `inside`, from those around it.
+
+        Parameters
+        ----------
+        centres : (N,) tensor of int, or with `inside` (N, C)
+            The words that are read: skip-gram's centres, or the words around of CBOW.
+        contexts : (N,) tensor of int
+            The words to predict.
+        negatives : (N, M) tensor of int, optional
+            Without them the loss is the full softmax.
+        scale : float
+            Weight of each negative: k / M where M of them stand for k.
+        inside : (N, C) tensor of bool, optional
+            Which of the words around count.
+
+        Returns
+        -------
+        tensor
+            One number.
+        """
+        h = F.embedding(centres, self.weight_in)
+        if inside is not None:
+            share = inside.to(h.dtype) / inside.sum(1, keepdim=True)
+            h = (share[..., None] * h).sum(1)
+        if negatives is None:
+            return F.cross_entropy(h @ self.weight_out.T, contexts)
+        positive = (h * F.embedding(contexts, self.weight_out)).sum(1)
+        negative = torch.einsum("ne,nme->nm", h, F.embedding(negatives, self.weight_out))
+        return (F.softplus(-positive) + scale * F.softplus(negative).sum(1)).mean()
+
+
+def block_loss(h, out, out_negative, inside, negatives):
+    """Loss of all pairs of a block from the rows that it reads.
+
+    Implements :eq:`word2vec-block` of book/word2vec. The twin of
+    ``rnncourse.word2vec.numpy.block_gradient``, whose gradients autograd gives here.
+
+    Parameters
+    ----------
+    h : (G, n, E) tensor
+        Vectors of the centres.
+    out : (G, n + 2 window, E) tensor
+        Vectors of the words around.
+    out_negative : (M, E) tensor
+    inside : (G, n, 2 window + 1) tensor of bool
+    negatives : int
+        How many each pair has, k.
+
+    Returns
+    -------
+    tensor
+        One number.
+    """
+    positive = torch.einsum("gne,gneo->gno", h, out.unfold(1, inside.shape[2], 1))
+    share = negatives / len(out_negative) * inside.to(h.dtype).sum(2, keepdim=True)
+    return F.softplus(-positive)[inside].sum() + (share * F.softplus(h @ out_negative.T)).sum()
+
+
+def train_skipgram(
+    sentences,
+    model,
+    *,
+    window=5,
+    negatives=5,
+    epochs=5,
+    lr=0.025,
+    seed=0,
+    subsample=None,
+    power=0.75,
+    size=None,
+    groups=None,
+    shared=64,
+    state=0,
+    steps=None,
+    evaluate=None,
+    every=1000,
+    progress=None,
+):
+    """Train a model in place: skip-gram with negative sampling; the twin of the NumPy trainer.
+
+    Implements :eq:`word2vec-update` of book/word2vec. The same blocks as
+    ``rnncourse.word2vec.numpy.train_skipgram`` draws, so that from the same vectors both reach the same.
+    Autograd gives the gradients of the rows, and ``index_add_`` adds them up. On a GPU a step of 4 groups
+    is far too small: take some hundred groups, and a corpus large enough that their rows seldom collide.
+
+    Parameters
+    ----------
+    sentences : sequence of (n,) arrays of int
+    model : Word2Vec
+        On any device.
+    window, negatives, epochs, lr, seed, subsample, power, size, groups, shared, state, steps, every, progress
+        As the NumPy trainer takes them.
+    evaluate : callable, optional
+        ``evaluate(model)`` returns a number.
+
+    Returns
+    -------
+    Trained
+        ``params`` is a copy of the model's ``state_dict``, ``state`` the steps done.
+
+    Raises
+    ------
+    Diverged
+        At the first loss that is not finite.
+    ValueError
+        If a setting is out of range, or the corpus is empty or has one word only.
+    """
+    check_positive("negatives", negatives)
+    check_start(lr, state)
+    weight_in, weight_out = model.weight_in, model.weight_out
+    done = state
+
+    def step(block):
+        nonlocal done
+        centres, around, inside, negative = (
+            torch.as_tensor(a, device=weight_in.device) for a in (*(b.copy() for b in block[:3]), block[3])
+        )
+        rows = weight_in[centres], weight_out[around], weight_out[negative]
+        rows = [r.detach().requires_grad_() for r in rows]
+        loss = block_loss(*rows, inside, negatives)
+        gradients = torch.autograd.grad(loss, rows)
+        norm = (
+            sum(g.to(torch.promote_types(g.dtype, torch.float32)).square().sum() for g in gradients)
+            .sqrt()
+            .item()
+        )
+        if not norm < float("inf"):
+            raise NotFinite(f"the loss is {loss.item():.4g}, the gradient's norm {norm}")
+        rate = lr * max(1 - block.done, 1e-4)
+        E = weight_in.shape[1]
+        out = torch.cat([around.flatten(), negative])
+        dcentres, *dout = (g.reshape(-1, E) for g in gradients)
+        with torch.no_grad():
+            for weight, ids, g in (
+                (weight_in, centres.flatten(), dcentres),
+                (weight_out, out, torch.cat(dout)),
+            ):
+                words, place = ids.unique(return_inverse=True)
+                sums = g.new_zeros(len(words), E).index_add_(0, place, g)
+                length = rate * sums.norm(dim=1, keepdim=True)
+                weight.index_add_(0, words, -rate / (length / LONGEST).clamp(min=1) * sums)
+        done += 1
+        return loss.item() / max(block.inside.sum(), 1), norm
+
+    batches = blocks(
+        sentences,
+        len(weight_in),
+        epochs=epochs,
+        seed=seed,
+        subsample=subsample,
+        power=power,
+        window=window,
+        size=size,
+        groups=groups,
+        shared=shared,
+    )
+    return run(
+        step,
+        lambda: {name: p.clone() for name, p in model.state_dict().items()},
+        lambda: done,
+        islice(batches, state, None),
+        steps=steps,
+        evaluate=evaluate and (lambda: evaluate(model)),
+        every=every,
+        patience=None,
+        progress=progress,
+        description="skip-gram",
+    )
