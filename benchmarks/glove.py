@@ -81,7 +81,9 @@ def rows():
         training.append(Row("GloVe twin, sparse against dense, float64 cuda", *sides, 1e-9, device="cuda"))
     compiler = shutil.which("gcc")
     if compiler:
-        name = f"GloVe, {EPOCHS} passes, float32, cost no higher than of steps cell by cell in C"
+        name = (
+            f"GloVe, {EPOCHS} passes, batch {BATCH}, float32, cost no higher than of steps cell by cell in C"
+        )
         side = c_side(compiler, counts)
         ours = numpy_side(counts, "float32", EPOCHS)
         targets = {"must": 1 / 0.6, "aim": 1 / 0.6}

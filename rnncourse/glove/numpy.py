@@ -275,8 +275,13 @@ def _row_sums(words, others, g, vectors):
 
     Returns the words, each once, and both sums: a word stands in many cells, and each adds its part.
     """
-    at, sums = sum_rows(words, g[:, None] * vectors.take(others, 0))
-    return at, sums, sum_rows(words, g)[1]
+    # As sum_rows does, but cells are put in order before rows are gathered: no row is copied twice.
+    order = np.argsort(words)
+    words, g = words[order], g[order]
+    first = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
+    rows = vectors.take(others[order], 0)
+    rows *= g[:, None]
+    return words[first], np.add.reduceat(rows, first, axis=0), np.add.reduceat(g, first)
 
 
 def shuffled_batches(rng, n, batch, epochs=None):
