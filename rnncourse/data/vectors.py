@@ -55,7 +55,8 @@ def load_vectors(path, *, binary=None):
     ----------
     path : str or path
     binary : bool, optional
-        By default what the bytes look like: text is UTF-8 without control characters.
+        By default what the first vector looks like. With three numbers a word or fewer it may look like text
+        by chance: say which it is.
 
     Returns
     -------
@@ -78,7 +79,7 @@ def load_vectors(path, *, binary=None):
         raise ValueError(f"{path}: line 1 must hold two numbers, V and E, got {header[:60]!r}")
     V, E = map(int, header.split())
     if binary is None:
-        binary = _looks_binary(rest[: 1 << 16])
+        binary = _looks_binary(rest, E)
     words, vectors = (_read_binary if binary else _read_text)(path, rest, V, E)
     if len(set(words)) < V:
         twice = next(word for i, word in enumerate(words) if word in words[:i])
@@ -86,15 +87,11 @@ def load_vectors(path, *, binary=None):
     return words, vectors
 
 
-def _looks_binary(start):
-    # Sooner or later a float32 has a control character or no valid UTF-8; one vector of few numbers may not.
-    try:
-        text = start.decode("utf-8")
-    except UnicodeDecodeError as error:
-        # The cut may fall within a character; a text in another encoding is broken long before.
-        numbers = start[: error.start].split(b"\n")[0].split(b" ")[1:2]
-        return error.start < len(start) - 3 and not (numbers and re.fullmatch(rb"[-+.\deE]+", numbers[0]))
-    return bool(re.search(r"[\x00-\x08\x0e-\x1f]", text))
+def _looks_binary(rest, E):
+    # What follows the first word: numbers as text, or float32, of which nearly every one has some byte that
+    # text has not.
+    first = rest.partition(b" ")[2][: 4 * E].partition(b"\n")[0]
+    return not re.fullmatch(rb"[\t\r\x20-\x7e]+", first)
 
 
 def _read_text(path, rest, V, E):

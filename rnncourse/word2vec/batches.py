@@ -169,7 +169,7 @@ def inside_window(sentence, width, window):
     Parameters
     ----------
     sentence, width : (N,) arrays of int
-        The number of each word's sentence, and how far its window reaches.
+        The number of each word's sentence, rising, and how far its window reaches.
     window : int
         Largest width.
 
@@ -178,23 +178,25 @@ def inside_window(sentence, width, window):
     (N, 2 window + 1) array of bool
         Column o stands for the word o - window places on.
     """
-    N, offsets = len(sentence), np.arange(-window, window + 1)
-    place = np.arange(N)[:, None] + offsets
-    there = (place >= 0) & (place < N) & (offsets != 0) & (np.abs(offsets) <= width[:, None])
-    return there & (sentence[np.clip(place, 0, N - 1)] == sentence[:, None])
+    place = np.arange(len(sentence))
+    first = np.searchsorted(sentence, sentence, side="left")
+    last = np.searchsorted(sentence, sentence, side="right") - 1
+    left, right = np.minimum(width, place - first), np.minimum(width, last - place)
+    offsets = np.arange(-window, window + 1)
+    return (offsets >= -left[:, None]) & (offsets <= right[:, None]) & (offsets != 0)
 
 
 class Block(NamedTuple):
     """G groups of n neighbouring words as centres, the words around each group, and one set of negatives."""
 
     centres: np.ndarray
-    """(G, n) of int."""
+    """(G, n), of int."""
     around: np.ndarray
-    """(G, n + 2 window) of int: the text from window places before a group to as many after it."""
+    """(G, n + 2 window), of int; the text from window places before a group to as many after it."""
     inside: np.ndarray
-    """(G, n, 2 window + 1) of bool: whether ``around[g, i + o]`` is a context of centre i of group g."""
+    """(G, n, 2 window + 1), of bool; whether ``around[g, i + o]`` is a context of centre i of group g."""
     negatives: np.ndarray
-    """(M,) of int, drawn from the noise distribution, for all pairs of the block."""
+    """(M,), of int; drawn from the noise distribution, for all pairs of the block."""
     done: float
     """How much of the whole training lies before the block, in [0, 1)."""
 

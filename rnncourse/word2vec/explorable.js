@@ -105,8 +105,8 @@ function render({ model, el }) {
         "text-anchor": "middle", style: "font-size: 12.5px",
       }, name));
     };
-    force(result.pull[chosen], 1, 6, "var(--xp-good)", "pull");
-    force(result.push[chosen], -1, -6, "var(--xp-warm)", "push");
+    force(result.pull[chosen], 1, 6, "var(--xp-ink)", "pull");
+    force(result.push[chosen], -1, -6, "var(--xp-ink)", "push");
     return svg("svg", {
       viewBox: `0 0 ${SIDE} ${SIDE}`, role: "img", style: "flex: 1 1 260px; max-width: 380px; min-width: 0",
       "aria-label": `The plane: centre v at ${input.v.map((c) => number(c)).join(", ")}; ` +
@@ -175,8 +175,8 @@ function render({ model, el }) {
     const [pull, push] = [result.pull[chosen], result.push[chosen]];
     say.textContent = `Context ${NAMES[chosen]}: ${input.pairs[chosen]} pairs pull with ${number(pull)}, ` +
       `and ${number((input.k * centre * input.contexts[chosen]) / input.total)} expected negatives push with ${number(push)}; the pushes ` +
-      (Math.abs(pull - push) < 0.02 ? "balance the pulls." : pull > push ? "lose: x rises." : "win: x falls.") +
-      (gap < 0.02 ? " All dot products with a pair stand at PMI \u2212 ln k." : "");
+      (Math.abs(pull - push) < 0.05 ? "balance the pulls." : pull > push ? "are weaker." : "are stronger.") +
+      (gap < 0.03 ? " All dot products with a pair stand at PMI \u2212 ln k." : "");
   }
 
   restart();

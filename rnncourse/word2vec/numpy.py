@@ -43,9 +43,9 @@ class Word2VecParams(NamedTuple):
     """Two vectors for every word."""
 
     weight_in: np.ndarray
-    """(V, E), of the word as centre: the one that is kept as its word vector."""
+    """(V, E), of the words as centres; they are kept as the word vectors."""
     weight_out: np.ndarray
-    """(V, E), of the word as context."""
+    """(V, E), of the words as contexts."""
 
 
 def word2vec_init(rng, V, E, dtype=np.float32):
@@ -362,10 +362,12 @@ def block_gradient(params, block, negatives):
     offsets = block.inside.shape[2]
     scores = _band(positive, offsets)
     share = h.dtype.type(negatives / len(out_negative)) * block.inside.sum(-1, h.dtype, keepdims=True)
-    loss = (block.inside * _softplus(-scores)).sum() + (share * _softplus(negative)).sum()
+    losses, losses_negative = _softplus(-scores), _softplus(negative)
+    loss = (block.inside * losses).sum() + (share * losses_negative).sum()
     dpositive = np.zeros_like(positive)
-    _band(dpositive, offsets)[:] = block.inside * -sigmoid(-scores)
-    dnegative = share * sigmoid(negative)
+    # sigmoid(a) = exp(a - softplus(a)): one exponential less than a new sigmoid.
+    _band(dpositive, offsets)[:] = block.inside * -np.exp(-scores - losses)
+    dnegative = share * np.exp(negative - losses_negative)
     dcentres = dpositive @ out + dnegative @ out_negative
     dnegatives = dnegative.reshape(-1, len(out_negative)).T @ h.reshape(-1, h.shape[2])
     return float(loss), dcentres, dpositive.swapaxes(1, 2) @ h, dnegatives
@@ -431,9 +433,9 @@ def train_skipgram(
     seed : int
         Of every draw. The same arguments give the same result to the digit on the same machine.
     subsample : float, optional
-        Threshold of :func:`keep_probability`, such as 1e-3; without it every word is kept.
+        Threshold of ``keep_probability``, such as 1e-3; without it every word is kept.
     power : float
-        Of :func:`noise_distribution`.
+        Of :func:`rnncourse.word2vec.batches.noise_distribution`.
     size, groups : int, optional
         Neighbouring centres of a group, and groups of a block. By default 32 and 4, and fewer where the
         vocabulary is small: a step adds up the gradients of all pairs of a block, which is too long a step
@@ -474,7 +476,9 @@ def train_skipgram(
         params = word2vec_init(np.random.default_rng(seed), V, E, dtype)
     _check_params(params)
     check_shape("weight_in", params.weight_in, V=V, E=E)
-    params, done = Word2VecParams(*(p.copy() for p in params)), state
+    # One array for both matrices, so that one sum over equal rows serves both.
+    both, done = np.concatenate(params), state
+    params = Word2VecParams(both[:V], both[V:])
 
     def step(block):
         nonlocal done
@@ -485,10 +489,9 @@ def train_skipgram(
             if not np.isfinite(norm):
                 raise NotFinite(f"the loss is {loss:.4g}, the gradient's norm {norm}")
             rate = params.weight_in.dtype.type(lr * max(1 - block.done, 1e-4))
-            dcentres, *dout = (d.reshape(-1, E) for d in rows)
-            read = np.concatenate([block.around.ravel(), block.negatives])
-            _descend(params.weight_in, block.centres.ravel(), dcentres, rate)
-            _descend(params.weight_out, read, np.concatenate(dout), rate)
+            read = [block.centres.ravel(), V + block.around.ravel(), V + block.negatives]
+            rows = np.concatenate([d.reshape(-1, E) for d in rows])
+            _descend(both, np.concatenate(read), rows, rate)
         done += 1
         return loss / max(block.inside.sum(), 1), norm
 
@@ -528,7 +531,7 @@ def held_out(sentences, noise, *, window=5, negatives=5, seed=0):
     ----------
     sentences : sequence of (n,) arrays of int
     noise : (V,) array
-        What the negatives are drawn from, such as :func:`noise_distribution` of the training counts.
+        What the negatives are drawn from, such as ``noise_distribution`` of the training counts.
     window, negatives, seed : int
 
     Returns
