@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from rnncourse._numerics import one_hot
 from rnncourse.bptt.numpy import cross_entropy_backward, output_backward, rnn_backward
 from rnncourse.data.tales import tales_text
-from rnncourse.data.words import UNKNOWN, WordVocabulary, split_sentences
+from rnncourse.data.words import WordVocabulary, split_sentences
 from rnncourse.embeddings.numpy import (
     RowGradient,
     adam_rows,
@@ -288,7 +287,7 @@ def record_absent():
 
 
 def learn(seed, lossy, optimiser, steps=200):
-    """Mean training loss in nats over the last 50 steps, untied, with or without the mistake ``dE[ids] += g``."""
+    """Mean training loss in nats over the last 50 steps, with or without the mistake ``dE[ids] += g``."""
     rng = np.random.default_rng(seed)
     params = model_init(rng, len(sentences()[1]), SETTINGS["E"], tied=False)
     batches = windows(rng, corpus([]), SETTINGS["B"], SETTINGS["T"])

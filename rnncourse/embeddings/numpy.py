@@ -69,8 +69,8 @@ def embedding_forward(ids, weight, padding_idx=None):
     weight : (V, E) array
         Row w is the vector of word w.
     padding_idx : int, optional
-        The id that fills up short sequences. Its row is returned like any other, but gets no gradient. Negative
-        numbers, which ``torch.nn.Embedding`` counts from the end, are refused.
+        The id that fills up short sequences. Its row is returned like any other, but gets no gradient.
+        Negative numbers, which ``torch.nn.Embedding`` counts from the end, are refused.
 
     Returns
     -------
@@ -81,8 +81,8 @@ def embedding_forward(ids, weight, padding_idx=None):
     Raises
     ------
     ValueError
-        If `weight` is no matrix of floats, an id is out of range, there are no ids, or a vector that is looked
-        up is not finite. Rows that are not looked up are not looked at: the cost does not depend on V.
+        If `weight` is no matrix of floats, an id is out of range, there are no ids, or a vector that is
+        looked up is not finite. Other rows are not looked at: the cost does not depend on V.
     """
     check_shape("weight", weight, V=None, E=None)
     check_ids("ids", ids, len(weight))
@@ -162,8 +162,8 @@ def embedding_backward(doutput, cache):
 def tied_backward(doutput, cache, dweight_output):
     """Gradient of a matrix that is both embedding and output layer: the sum over both uses.
 
-    Implements :eq:`embeddings-tied` of book/embeddings. Source: Press and Wolf (2017), Inan, Khosravi and Socher
-    (2017).
+    Implements :eq:`embeddings-tied` of book/embeddings. Source: Press and Wolf (2017); Inan, Khosravi and
+    Socher (2017).
 
     Parameters
     ----------
@@ -222,8 +222,9 @@ def adam_rows(weight, gradient, state, adam, in_place=False):
     """Adam on the rows that have a gradient; weight and both means of all other rows stay as they are.
 
     Implements :eq:`embeddings-adam` of book/embeddings, as ``torch.optim.SparseAdam`` does: the number of
-    steps t is that of all steps, not of the steps in which a row took part. It is not the step that Adam
-    takes with the dense gradient, which decays the means of absent rows and moves them.
+    steps t is that of all steps, not of the steps in which a row took part. SparseAdam adds eps to the root
+    before the correction of the second mean, this function after it, as both Adams do. It is not the step
+    that Adam takes with the dense gradient, which decays the means of absent rows and moves them.
 
     Parameters
     ----------
