@@ -44,8 +44,8 @@ SCATTER = (
     Mutant(
         "last of the repeats kept",
         embedding_backward_rows,
-        "np.add.reduceat(g[order], first, axis=0)",
-        "g[order][np.append(first, len(ids))[1:] - 1]",
+        ".sum(axis=0, out=rows[i])",
+        "[-1:].sum(axis=0, out=rows[i])",
         agrees="no repeats",
         hint="Your gradient is what dE[ids] += g gives: of a word that stands several times only the last "
         "place counts. The gradients of all its places are added.",
@@ -54,8 +54,8 @@ SCATTER = (
     Mutant(
         "first of the repeats kept",
         embedding_backward_rows,
-        "np.add.reduceat(g[order], first, axis=0)",
-        "g[order][first]",
+        ".sum(axis=0, out=rows[i])",
+        "[:1].sum(axis=0, out=rows[i])",
         agrees="no repeats",
         hint="Your gradient keeps the first place of a word that stands several times: the gradients of all "
         "its places are added.",
@@ -64,8 +64,8 @@ SCATTER = (
     Mutant(
         "repeats averaged",
         embedding_backward_rows,
-        "np.add.reduceat(g[order], first, axis=0)",
-        "np.add.reduceat(g[order], first, axis=0) / np.diff(np.append(first, len(ids)))[:, None]",
+        ".sum(axis=0, out=rows[i])",
+        ".mean(axis=0, out=rows[i])",
         agrees="no repeats",
         hint="Your gradient is the mean over a word's places: it is the sum.",
         label="embeddings-gradient",
@@ -73,8 +73,8 @@ SCATTER = (
     Mutant(
         "gradients not sorted with their ids",
         embedding_backward_rows,
-        "np.add.reduceat(g[order]",
-        "np.add.reduceat(g",
+        "copy=False), g[order]",
+        "copy=False), g",
         agrees="rising ids",
         hint="Your gradients stand in the order of the text while the ids are sorted: sort both alike.",
         label="embeddings-gradient",
