@@ -90,17 +90,17 @@ function render({ model, el }) {
     };
     return html("div", {
       role: "grid", "aria-label": "Counts of pairs of words; arrow keys move",
-      style: `grid-template-columns: 52px repeat(${words.length}, minmax(38px, 1fr)); min-width: 620px`,
+      style: `grid-template-columns: 52px repeat(${words.length}, minmax(44px, 1fr)); min-width: 640px`,
     },
       html("div", { role: "row" }, label("columnheader", "", "left"),
-        words.map((word) => label("columnheader", word.length > 6 ? `${word.slice(0, 5)}.` : word, "center"))),
+        words.map((word) => label("columnheader", word, "center"))),
       words.map((word, i) => html("div", { role: "row" }, label("rowheader", word, "right"),
         words.map((_, j) => html("div", { role: "gridcell" }, button(i, j))))));
   }
 
   /* f against the count, logarithmic, with the chosen pair. */
   function curve({ X, f }) {
-    const [width, height, left, right, top, bottom] = [330, 170, 44, 14, 12, 40];
+    const [width, height, left, right, top, bottom] = [336, 170, 44, 22, 12, 40];
     const [low, high] = [0.2, 1000];
     const x = (v) => left + (Math.log(v / low) / Math.log(high / low)) * (width - left - right);
     const y = (v) => height - bottom - v * (height - top - bottom);
