@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnncourse._checks import check_choice, check_floats, check_ids, check_positive, check_shape
+from rnncourse._numerics import sum_rows
 from rnncourse.optim import Adagrad
 from rnncourse.training.loop import check_finite, run
 
@@ -58,6 +59,8 @@ def cooccurrence(sentences, V, window=10, weighting="harmonic", symmetric=True):
     """
     check_positive("V", V)
     check_positive("window", window)
+    if V * V * window >= 2**63:
+        raise ValueError(f"V^2 window must be below 2^63, got V = {V}, window = {window}")
     check_choice("weighting", weighting, ["harmonic", "flat"])
     sentences = [np.asarray(sentence) for sentence in sentences]
     for sentence in sentences:
@@ -65,7 +68,9 @@ def cooccurrence(sentences, V, window=10, weighting="harmonic", symmetric=True):
     sentences = [sentence for sentence in sentences if sentence.size]
     if not any(len(sentence) > 1 for sentence in sentences):
         words = sum(map(len, sentences))
-        raise ValueError(f"sentences must hold a pair of neighbouring words, got {words} words and no pair")
+        raise ValueError(
+            f"sentences must hold two words side by side, got {len(sentences)} of {words} words in all"
+        )
     ids = np.concatenate(sentences)
     check_ids("sentences", ids, V)
     ids = ids.astype(np.int64, copy=False)
@@ -73,39 +78,23 @@ def cooccurrence(sentences, V, window=10, weighting="harmonic", symmetric=True):
     share = 1 / np.arange(1, window + 1) if weighting == "harmonic" else np.ones(window)
     cells = []
     for start in range(0, len(ids), CHUNK):
-        pairs = []
-        for d in range(1, min(window, len(ids) - 1) + 1):
-            word = slice(max(start, d), start + CHUNK)
-            context = slice(max(start, d) - d, max(start + CHUNK - d, 0))
-            near = sentence[word] == sentence[context][: len(sentence[word])]
-            cell = ids[word] * V + ids[context][: len(near)]
-            pairs.append(cell[near] * window + d - 1)
+        stop = min(start + CHUNK, len(ids))
+        pairs = [np.empty(0, np.int64)]
+        for d in range(1, min(window, stop - 1) + 1):
+            first = max(start, d)
+            word, context = slice(first, stop), slice(first - d, stop - d)
+            near = sentence[word] == sentence[context]
+            pairs.append(((ids[word] * V + ids[context]) * window + d - 1)[near])
         # The distance is the last digit of a pair's number: one sort brings equal cells together.
         pairs = np.sort(np.concatenate(pairs))
-        cells.append(_joined(pairs // window, share[pairs % window]))
-    cell, value = cells[0] if len(cells) == 1 else _sorted_joined(*map(np.concatenate, zip(*cells, strict=True)))
+        cells.append(sum_rows(pairs // window, share[pairs % window]))
+    cell, value = (np.concatenate(parts) for parts in zip(*cells, strict=True))
+    if len(cells) > 1:
+        cell, value = sum_rows(cell, value)
     if symmetric:
         mirrored = cell % V * V + cell // V
-        cell, value = _sorted_joined(np.concatenate([cell, mirrored]), np.concatenate([value, value]))
+        cell, value = sum_rows(np.concatenate([cell, mirrored]), np.concatenate([value, value]))
     return Cooccurrence(cell // V, cell % V, value, V)
-
-
-def _sorted_joined(cell, value):
-    order = np.argsort(cell, kind="stable")
-    return _joined(cell[order], value[order])
-
-
-def _joined(cell, value):
-    """Each cell once, with the sum of its values; equal cells stand together."""
-    if not len(cell):
-        return cell, value
-    start = _starts(cell)
-    return cell[start], np.add.reduceat(value, start)
-
-
-def _starts(keys):
-    """Where each run of equal keys begins."""
-    return np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
 
 
 def dense(counts):
@@ -286,12 +275,13 @@ def _row_sums(words, others, g, vectors):
 
     Returns the words, each once, and both sums: a word stands in many cells, and each adds its part.
     """
+    # As sum_rows does, but cells are put in order before rows are gathered: no row is copied twice.
     order = np.argsort(words)
     words, g = words[order], g[order]
-    start = _starts(words)
-    parts = vectors.take(others[order], 0)
-    parts *= g[:, None]
-    return words[start], np.add.reduceat(parts, start, axis=0), np.add.reduceat(g, start)
+    first = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
+    rows = vectors.take(others[order], 0)
+    rows *= g[:, None]
+    return words[first], np.add.reduceat(rows, first, axis=0), np.add.reduceat(g, first)
 
 
 def shuffled_batches(rng, n, batch, epochs=None):
@@ -508,7 +498,7 @@ def svd_vectors(matrix, E, power=0.5):
 
 
 def _check_square(name, matrix):
-    check_shape(name, matrix, V=len(matrix), **{"V ": len(matrix)})
+    check_shape(name, matrix, V=len(matrix), V_=len(matrix))
     if matrix.dtype.kind != "f":
         raise ValueError(f"{name} must hold floats, got dtype {matrix.dtype}")
 
@@ -545,16 +535,15 @@ def neighbours(vectors, n):
     return np.argsort(-cosines, axis=1, kind="stable")[:, :n]
 
 
-def neighbour_overlap(a, b, n=10):
-    """Share of the n nearest neighbours that two sets of vectors have in common, mean over the words.
+def neighbour_overlap(a, b):
+    """Share of the nearest neighbours that two sets of vectors have in common, mean over the words.
 
     Implements :eq:`glove-overlap` of book/glove.
 
     Parameters
     ----------
-    a, b : (V, E) and (V, F) arrays
-        Vectors of the same words.
-    n : int
+    a, b : (V, n) arrays of int
+        Nearest words of the same words in each set, as :func:`neighbours` gives them.
 
     Returns
     -------
@@ -564,8 +553,8 @@ def neighbour_overlap(a, b, n=10):
     Raises
     ------
     ValueError
-        As :func:`neighbours`, and if the sets have different numbers of words.
+        If the two have different shapes.
     """
-    check_shape("b", b, V=len(a), F=None)
-    common = (neighbours(a, n)[:, :, None] == neighbours(b, n)[:, None]).any(2)
-    return float(common.mean())
+    check_shape("a", a, V=None, n=None)
+    check_shape("b", b, V=len(a), n=a.shape[1])
+    return float((a[:, :, None] == b[:, None]).any(2).mean())
