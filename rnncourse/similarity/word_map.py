@@ -38,7 +38,7 @@ def map_words(found=None, seed=0):
 
 
 def explorable():
-    """Draw the figure of the chapter; it starts at "monday".
+    """Draw the figure of the chapter; it starts at "king".
 
     Returns
     -------
@@ -51,7 +51,7 @@ def explorable():
         # Hundredths of the longest component, and thousandths of the map's width.
         "vectors": (directions * (99 / np.abs(directions).max())).round().astype(int).tolist(),
         "positions": (1000 * y / y.max()).round().astype(int).tolist(),
-        "start": "monday",
+        "start": "king",
         "k": 8,
     }
     return Explorable(Path(__file__).with_suffix(".js"), "A map of words and their true neighbours", data)
