@@ -7,7 +7,7 @@ import numpy as np
 from rnncourse._checks import check_floats, check_positive, check_sequence, check_shape
 
 BLOCK = 128
-"""Rows that the descent takes at a time: a block of 128 x 2,000 float32 numbers fits a processor's cache."""
+"""Rows that the descent takes at a time; a block of 128 x 2,000 float32 numbers fits a processor's cache."""
 
 
 class Pairs(NamedTuple):
