@@ -80,16 +80,22 @@ function render({ model, el }) {
     /* Labels: the word and its neighbours first, then others where there is room. */
     const boxes = [];
     const order = [query, ...ids, ...near, ...words.keys()].filter((i, n, all) => all.indexOf(i) === n);
+    const dots = words.map((_, i) => at(i));
     for (const i of order) {
       const [a, b] = at(i);
       const main = i === query || ids.includes(i);
       const size = main ? 13 : 11, wide = words[i].length * size * 0.56 + 6;
-      const box = [a + 5, b - size / 2, a + 5 + wide, b + size / 2 + 2];
-      const free = !boxes.some(([l, t, r, u]) => box[0] < r && l < box[2] && box[1] < u && t < box[3]);
-      if (box[2] > W || !(free || i === query)) continue;
-      boxes.push(box);
+      /* To the right of its dot or to the left, clear of other labels and with no dot behind it. */
+      const place = [a + 5, a - 5 - wide].find((left) => {
+        const clear = !boxes.some(([l, t, r, u]) => left < r && l < left + wide && b - size / 2 < u && t < b + size / 2 + 2);
+        const behind = dots.some(([x, y], k) => k !== i && x > left - 4 && x < left + wide + 4 && Math.abs(y - b) < size / 2 + 4);
+        return left > 0 && left + wide < W && clear && !behind;
+      });
+      if (place === undefined && i !== query) continue;
+      const left = place ?? Math.min(a + 5, W - wide);
+      boxes.push([left, b - size / 2, left + wide, b + size / 2 + 2]);
       parts.push(svg("text", {
-        x: a + 6, y: b + size / 2 - 2, "aria-hidden": "true",
+        x: left + 1, y: b + size / 2 - 2, "aria-hidden": "true",
         style: `font-size: ${size}px; pointer-events: none; ${i === query ? "font-weight: 700" : main ? "font-weight: 600" : "fill: var(--xp-soft)"}`,
       }, words[i]));
     }
