@@ -9,16 +9,29 @@ import torch
 from gensim.models import KeyedVectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nltk.metrics.distance import edit_distance
 from scipy.optimize import brentq
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata, spearmanr
+from sklearn.manifold import TSNE, trustworthiness
 from sklearn.manifold._t_sne import _joint_probabilities, _kl_divergence
 from sklearn.metrics.pairwise import cosine_similarity as sklearn_cosine
 from sklearn.metrics.pairwise import euclidean_distances
 
 from rnncourse.data.files import read_analogies, read_judgements
 from rnncourse.data.words import WordVocabulary
-from rnncourse.similarity.experiment import DATASETS, MEASURES, clumps, make_map
+from rnncourse.grading.check import check
+from rnncourse.similarity.exercise import answer, scores_of, tailed_cost
+from rnncourse.similarity.experiment import (
+    DATASETS,
+    MEASURES,
+    ask,
+    clumps,
+    difference_by_pair,
+    grammar_shares,
+    make_map,
+    mean_pair_cosine,
+)
 from rnncourse.similarity.numpy import (
     analogy,
     analogy_scores,
@@ -51,8 +64,11 @@ from rnncourse.similarity.tsne import (
     tsne_gradient,
     tsne_step,
 )
-from rnncourse.similarity.vectors import count_vectors
-from rnncourse.testing import check_gradient, check_parity
+from rnncourse.similarity.vectors import count_vectors, tales_vectors
+from rnncourse.similarity.word_map import SETTINGS as MAP_SETTINGS
+from rnncourse.similarity.word_map import explorable as word_map_figure
+from rnncourse.similarity.word_map import map_words, spelling_distance
+from rnncourse.testing import check_gradient, check_parity, numerical_gradient
 
 V, E, Q, n, D, d = 23, 5, 7, 17, 4, 2  # all different, all above one
 PERPLEXITY = 5.5
@@ -187,9 +203,9 @@ def test_answers_do_not_depend_on_lengths(seed, method):
 
 def test_cosine_of_very_long_and_very_short_vectors():
     vectors = np.array([[1e200, 1e200], [1e-200, 0.0]])
-    np.testing.assert_allclose(
-        cosine_similarity(vectors, vectors), [[1, 0.5**0.5], [0.5**0.5, 1]], rtol=1e-12
-    )
+    twin = torch_cosine(*[torch.tensor(vectors)] * 2).numpy()
+    for found in (cosine_similarity(vectors, vectors), twin):
+        np.testing.assert_allclose(found, [[1, 0.5**0.5], [0.5**0.5, 1]], rtol=1e-12)
 
 
 @pytest.mark.equation("similarity-ranks")
@@ -367,6 +383,8 @@ def test_descent_equals_its_equations():
     velocity, gains = np.zeros_like(y), np.ones_like(y)
     y_0 = y
     for step in range(1, 26):
+        if step == 11:  # the second phase starts afresh
+            velocity, gains = np.zeros_like(y), np.ones_like(y)
         gradient = tsne_gradient(4 * p if step <= 10 else p, y)
         expected_gains = gains.copy()
         for i, j in np.ndindex(n, d):
@@ -385,6 +403,51 @@ def test_descent_equals_its_equations():
     check_parity({"y": twin.y, "cost": twin.cost}, {"y": y, "cost": found.cost}, tolerance=1e-8)
 
 
+def test_defaults_are_those_of_sklearn():
+    x, y = points()
+    explicit = {"exaggeration": 12.0, "exaggerated": 250, "rate": 50.0, "perplexity": PERPLEXITY}
+    start = 1e-4 * np.random.default_rng(5).standard_normal((n, 2))
+    drawn = tsne(x, np.random.default_rng(5), perplexity=PERPLEXITY, steps=260, every=260)
+    given = tsne(x, y_0=start, steps=260, every=260, **explicit)
+    assert np.array_equal(drawn.y, given.y)
+    twin = torch_tsne(torch.tensor(x), torch.tensor(y), steps=3, perplexity=PERPLEXITY)
+    check_parity({"y": twin.y}, {"y": tsne(x, y_0=y, steps=3, perplexity=PERPLEXITY).y}, tolerance=1e-8)
+    many = np.random.default_rng(6).normal(size=(60, 3))
+    counts = np.bincount(near_probabilities(many, 7.0).i, minlength=60)
+    assert counts.min() == 21  # three times the perplexity, and those that picked the point
+
+
+def test_whole_runs_end_where_sklearn_ends():
+    costs, trust = [], []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(100, 10)) + 3 * rng.normal(size=(4, 10))[rng.integers(4, size=100)]
+        start = 1e-4 * rng.normal(size=(100, 2))
+        model = TSNE(perplexity=10, init=start, method="exact").fit(x)
+        ours = tsne(x, y_0=start, perplexity=10.0)
+        costs.append((ours.cost, model.kl_divergence_))
+        trust.append([trustworthiness(x, y, n_neighbors=10) for y in (ours.y, model.embedding_)])
+    ours, theirs = np.mean(costs, axis=0)
+    assert abs(ours - theirs) < 0.05 * theirs, costs
+    assert abs(np.subtract(*np.mean(trust, axis=0))) < 0.02 and np.min(trust) > 0.85, trust
+
+
+def test_place_and_unit_lose_no_digits():
+    x, y = points()
+    p = joint_probabilities(x, PERPLEXITY)
+    for moved, tolerance in ((x + 1e6, 1e-8), (x + 1e8, 1e-6), (x * 1e160, 1e-8), (x * 1e-160, 1e-8)):
+        check_parity({"p": joint_probabilities(moved, PERPLEXITY)}, {"p": p}, tolerance)
+        check_parity({"p": torch_joint(torch.tensor(moved), PERPLEXITY)}, {"p": p}, tolerance)
+        check_parity({"p": full(near_probabilities(moved, PERPLEXITY, n - 1))}, {"p": p}, tolerance)
+    far = (y + 1000).astype(np.float32)
+    near = p.astype(np.float32)
+    expected = {"g": tsne_gradient(p, far.astype(float)), "cost": tsne_cost(p, far.astype(float))}
+    for form in (near, near_probabilities(x.astype(np.float32), PERPLEXITY, n - 1)):
+        check_parity({"g": tsne_gradient(form, far), "cost": tsne_cost(form, far)}, expected, 1e-5)
+    twin = torch_gradient(torch.tensor(near), torch.tensor(far))
+    check_parity({"g": twin}, {"g": expected["g"]}, 1e-5)
+
+
 def test_cost_falls_and_groups_come_apart():
     x, groups, found = make_map("two gaps", 10, seed=0)
     assert found.costs[-1] < 0.5 * found.costs[0]
@@ -396,6 +459,7 @@ def test_measures_of_known_data():
     rng = np.random.default_rng(0)
     x, groups = DATASETS["two widths"](rng)
     assert MEASURES["two widths"](x, groups) == pytest.approx(10, rel=0.2)
+    assert x[groups == 1, 0].mean() - x[groups == 0, 0].mean() == pytest.approx(100, abs=6)
     x, groups = DATASETS["two gaps"](rng)
     assert MEASURES["two gaps"](x, groups) == pytest.approx(5, rel=0.1)
     corners = np.array([[0, 0], [9, 0], [0, 9.0]])
@@ -469,6 +533,180 @@ def test_vectors_of_counts():
     np.testing.assert_allclose(cat, dog, atol=1e-9)
 
 
+@pytest.mark.parametrize("sides", [False, True])
+def test_vectors_of_counts_equal_their_definition(sides):
+    rng = np.random.default_rng(8)
+    sentences = [list(rng.choice(list("aabbcdefgh"), rng.integers(2, 9))) for _ in range(60)]
+    words, vectors = count_vectors(sentences, min_count=20, window=3, E=3, power=0.4, sides=sides)
+    V = len(words)
+    before = np.zeros((V, V))
+    for sentence in sentences:
+        for i, j in itertools.combinations(range(len(sentence)), 2):
+            if j - i <= 3 and sentence[i] in words and sentence[j] in words:
+                before[words.id(sentence[j]), words.id(sentence[i])] += 1 / (j - i)
+    positive = []
+    for counts in ([before, before.T], [before.T, before]) if sides else ([before + before.T],) * 2:
+        shares = []
+        for matrix in counts:
+            context = matrix.sum(axis=0) ** 0.75
+            with np.errstate(divide="ignore"):
+                pmi = np.log(matrix / matrix.sum(axis=1, keepdims=True) / (context / context.sum()))
+            shares.append(np.maximum(pmi, 0))
+        positive.append(np.hstack(shares))
+    left, singular, _ = np.linalg.svd(positive[0], full_matrices=False)
+    expected = left[:, :3] * singular[:3] ** 0.4
+    check_parity({"gram": vectors @ vectors.T}, {"gram": expected @ expected.T}, tolerance=1e-8)
+
+
+def test_vectors_of_the_tales_have_their_settings():
+    from rnncourse.data.tales import tales_text
+    from rnncourse.data.words import split_sentences
+
+    words, vectors = tales_vectors()
+    settings = {"min_count": 5, "window": 2, "E": 50, "power": 0.5, "sides": False}
+    expected = count_vectors(split_sentences(tales_text()), **settings)
+    assert words.words == expected.vocabulary.words and vectors.shape == (1151, 50)
+    check_parity({"v": vectors}, {"v": expected.vectors})
+
+
+def test_map_of_words_holds_the_words_it_says(monkeypatch):
+    monkeypatch.setitem(MAP_SETTINGS, "steps", 1)
+    found = tales_vectors()
+    shown, hats, y = map_words(found)
+    counts = dict(zip(found.vocabulary.words, found.vocabulary.counts, strict=True))
+    assert set(shown) == {word for word, count in counts.items() if 20 <= count <= 110}
+    check_parity({"lengths": np.linalg.norm(hats, axis=1)}, {"lengths": np.ones(len(shown))})
+    # As rounded for the figure, the neighbours are the same.
+    data = word_map_figure().data
+    own = np.arange(len(shown))[:, None]
+    drawn_ids = nearest(np.array(data["vectors"], float), np.array(data["vectors"], float), 8, own).ids
+    same = [set(a) == set(b) for a, b in zip(drawn_ids, nearest(hats, hats, 8, own).ids, strict=True)]
+    assert np.mean(same) > 0.97
+
+
+def test_spelling_distance_equals_nltk():
+    rng = np.random.default_rng(9)
+    words = ["", "queen", "qeen", "kitten", "sitting"]
+    words += ["".join(rng.choice(list("abc"), rng.integers(0, 7))) for _ in range(20)]
+    for a, b in itertools.product(words, words):
+        assert spelling_distance(a, b) == edit_distance(a, b)
+
+
+def test_answers_by_pair():
+    rng = np.random.default_rng(10)
+    pairs = rng.permutation(V)[:12].reshape(6, 2)
+    ids = np.array([[*p, *q] for p, q in itertools.permutations(pairs, 2)])
+    vectors = rng.normal(size=(V, E))
+    vectors[pairs[:3, 1]] = vectors[pairs[:3, 0]] + 0.1 * rng.normal(size=(3, E))
+    found = ask(vectors, ids)
+    hats = unit(vectors)
+    gains = {tuple(pair): [] for pair in pairs.tolist()}
+    for i, (a, b, c, d) in enumerate(ids):
+        order = np.argsort(-(hats @ (hats[b] - hats[a] + hats[c])))
+        best = next(x for x in order if x not in (a, b, c))
+        by_c = next(x for x in np.argsort(-(hats @ hats[c])) if x not in (a, b, c))
+        assert found.add[i] == (best == d) and found.alone[i] == (by_c == d)
+        gains[c, d].append(float(by_c == d) - float(best == d))
+        others = np.delete(hats, c, axis=0)
+        r = np.sqrt(((others - hats[c]) ** 2).sum(axis=1)).min()
+        assert found.neighbour[i] == pytest.approx(r)
+        assert found.offset[i] == pytest.approx(np.linalg.norm(hats[a] - hats[b]))
+    means = np.array([np.mean(values) for values in gains.values()])
+    expected = (means.mean(), means.std(ddof=1) / 6**0.5)
+    assert difference_by_pair(found) == pytest.approx(expected) and found.alone.any()
+
+
+def test_classes_of_answers_add_up():
+    shares = grammar_shares(0, sentences=1500)
+    assert shares.shape == (8, 3) and (shares.sum(axis=1) < 1 + 1e-9).all() and shares[:, 1].max() > 0.1
+
+
+def _answer_without(names):
+    def best(vectors, a, b, c):
+        scores = scores_of(vectors, a, b, c)
+        scores[[{"a": a, "b": b, "c": c}[name] for name in names]] = -np.inf
+        return int(scores.argmax())
+
+    return best
+
+
+def _masked_with_zero(vectors, a, b, c):
+    scores = scores_of(vectors, a, b, c)
+    scores[[a, b, c]] = 0
+    return int(scores.argmax())
+
+
+def _shares_to(high, subtract=True):
+    def shares(squares, perplexity):
+        low, top = 0.0, high
+        for _ in range(100):
+            beta = (low + top) / 2
+            with np.errstate(all="ignore"):
+                p = np.exp(-beta * (squares - subtract * squares.min()))
+                p /= p.sum()
+                wide = -(p[p > 0] * np.log(p[p > 0])).sum() > np.log(perplexity)
+            low, top = (beta, top) if wide else (low, beta)
+        return p
+
+    return shares
+
+
+def _tailed(p, y, alpha):
+    difference = y[:, None] - y
+    base = 1 + (difference**2).sum(axis=2) / alpha
+    w = base ** (-(alpha + 1) / 2)
+    np.fill_diagonal(w, 0)
+    force = (alpha + 1) / (2 * alpha) * (p - w / w.sum()) / base
+    return 4 * (force[..., None] * difference).sum(axis=1)
+
+
+ANSWERS = [
+    ("q2", answer, None),
+    ("q2", lambda *question: [answer(*question)], None),
+    ("q2", lambda *question: list(question[1:]), "return one id"),
+    ("q2", lambda vectors, a, b, c: 0, "of 40 answers are wrong"),
+    *(("q2", _answer_without(names), "a word of the question") for names in ("ab", "ac", "bc", "")),
+    ("q2", _masked_with_zero, "a word of the question"),
+    ("q3", _shares_to(1e6), None),
+    ("q3", _shares_to(1e3), "wrong values"),
+    ("q3", _shares_to(1e6, subtract=False), "nan|wrong values"),
+    ("q4", _tailed, None),
+    ("q4", lambda p, y, alpha: _tailed(p, y, 1.0), "look where alpha comes in"),
+    ("q4", lambda p, y, alpha: _tailed(p, y, alpha) / 2, "half the right one"),
+    ("q4", lambda p, y, alpha: -_tailed(p, y, alpha), "minus the right one"),
+    ("q4", lambda p, y, alpha: _tailed(p, y, alpha)[0], "of the shape of y"),
+    (
+        "q4",
+        lambda p, y, alpha: numerical_gradient(lambda z: float(tailed_cost(p, z, alpha)), y),
+        "not exact enough",
+    ),
+    ("q5", lambda vectors: vectors.mean(axis=0), None),
+    ("q5", lambda vectors: vectors[:100].mean(axis=0), "it should be within 0.02"),
+    ("q5", lambda vectors: vectors[: len(vectors) // 2].mean(axis=0), "it should be within 0.02"),
+    ("q5", lambda vectors: unit(vectors).mean(axis=0), "it should be within 0.02"),
+    ("q5", lambda vectors: 0 * vectors[0], "it should be within 0.02"),
+    ("q5", lambda vectors: vectors[3], "one of the words"),
+    ("q5", lambda vectors: vectors.mean(axis=1), "return one vector"),
+]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("number", range(len(ANSWERS)))
+def test_graders_pass_right_and_refuse_wrong_answers(number, seed):
+    question, given, message = ANSWERS[number]
+    if message is None:
+        check(f"similarity.{question}", given, seed=seed)
+        return
+    with pytest.raises(AssertionError, match=message):
+        check(f"similarity.{question}", given, seed=seed)
+
+
+def test_mean_pair_cosine_equals_its_definition():
+    vectors, _, _ = drawn()
+    cosines = sklearn_cosine(vectors)[~np.eye(V, dtype=bool)]
+    check_parity({"mean": mean_pair_cosine(vectors)}, {"mean": cosines.mean()})
+
+
 def test_messages():
     vectors, queries, questions = drawn()
     x, y = points()
@@ -531,6 +769,59 @@ def test_messages():
         ),
         (lambda: tsne(x, perplexity=5), "rng must be given where y_0 is not"),
         (lambda: tsne(x, y_0=y[1:], perplexity=5), "y_0 must have shape (n, d) = (17, any), got (16, 2)"),
+        (
+            lambda: tsne(x, y_0=y, perplexity=5, rate=-1),
+            "rate must be a finite number above 0, got -1",
+        ),
+        (
+            lambda: tsne(x, y_0=y, perplexity=5, rate=np.nan),
+            "rate must be a finite number above 0, got nan",
+        ),
+        (
+            lambda: tsne(x, y_0=y, perplexity=5, exaggeration=0),
+            "exaggeration must be a finite number above 0, got 0",
+        ),
+        (
+            lambda: tsne(x, y_0=y, perplexity=5, exaggerated=-5),
+            "exaggerated must be an integer of at least 1, got -5",
+        ),
+        (
+            lambda: torch_tsne(*map(torch.tensor, (x, y)), perplexity=5, exaggeration=-4),
+            "exaggeration must be a finite number above 0, got -4",
+        ),
+        (
+            lambda: analogy_scores(vectors, questions, "mul", 0),
+            "eps must be a finite number above 0, got 0",
+        ),
+        (
+            lambda: torch_scores(*map(torch.tensor, (vectors, questions)), "mul", -1),
+            "eps must be a finite number above 0, got -1",
+        ),
+        (
+            lambda: torch_nearest(*[torch.tensor(vectors)] * 2, V, torch.tensor(own)),
+            f"k must be at most {V - 1}, the vectors that are not excluded, got {V}",
+        ),
+        (
+            lambda: torch_analogy(*map(torch.tensor, (vectors, questions)), k=V - 2),
+            f"k must be at most {V - 3}, the vectors that are not excluded, got {V - 2}",
+        ),
+        (
+            lambda: torch_nearest(*[torch.tensor(vectors)] * 2, 1, torch.tensor(own - 1)),
+            f"exclude must lie in 0 .. V - 1 = {V - 1}, got -1 .. {V - 2}",
+        ),
+        (
+            lambda: torch_scores(torch.tensor(vectors), torch.tensor(questions - V)),
+            None,
+        ),
+        (
+            lambda: torch_cosine(torch.tensor(queries), torch.tensor(zero)),
+            "vectors must have no zero rows, a zero row has no direction",
+        ),
+        (
+            lambda: torch_cosine(torch.tensor(queries), torch.tensor(vectors) * np.nan),
+            "vectors must be finite, got nan or inf",
+        ),
+        (lambda: torch_joint(torch.tensor(broken), 5), "x must be finite, got nan or inf"),
         (lambda: tsne(x, y_0=y, perplexity=5, steps=0), "steps must be an integer of at least 1, got 0"),
     ]
     for call, message in cases:
@@ -557,6 +848,10 @@ FILES = {
         "line 2: expected word, tab, word, tab, score",
     ),
     "no number": (read_judgements, "a\tb\tscore\n\ncat\tdog\tfive\n", "line 3: 'five' is no number"),
+    "no number at once": (read_judgements, "cat\tdog\tfive\na\tb\t3\n", "line 1: 'five' is no number"),
+    "comma": (read_judgements, "cat\tdog\t7,35\n", "line 1: '7,35' is no number"),
+    "zero byte": (read_judgements, "cat\tdog\t5\0\n", "line 1: "),
+    "underscore": (read_judgements, "cat\tdog\t1_0\n", "line 1: '1_0' is no number"),
     "nan": (read_judgements, "cat\tdog\tnan\n", "line 1: the score must be finite, got nan"),
     "heading only": (read_judgements, "a\tb\tscore\n", "holds no pair of words"),
     "three words": (
@@ -640,7 +935,7 @@ def mutant_arguments(function, condition):
         return queries, vectors, 3, None
     if function is analogy_scores:
         questions[:, 1] = questions[:, 0]
-        return vectors, questions, *(("mul", 0.0) if "eps" in condition else ("add",))
+        return vectors, questions, *(("mul", 1e-300) if "eps" in condition else ("add",))
     if function is analogy:
         return vectors, questions, "add", 2, False
     if function is spearman:

@@ -53,11 +53,16 @@ class Judgements(NamedTuple):
     """(n,) floats, larger for more alike."""
 
 
+HEADINGS = ("score", "human", "mean", "rating", "similarity", "relatedness")
+"""How the heading of a column of scores may begin."""
+
+
 def read_judgements(path, lower=True):
     """Read pairs of words with a score, in the form of WordSim-353: word, tab, word, tab, score.
 
-    Blank lines and lines that start with ``#`` are left out, and so is a first line whose third field is no
-    number, the heading; fields after the third are ignored. Source of the form: Finkelstein et al. (2002).
+    Blank lines and lines that start with ``#`` are left out, and so is a heading, a first line whose third
+    field begins with one of :data:`HEADINGS`; fields after the third are ignored. Source of the form:
+    Finkelstein et al. (2002).
 
     Parameters
     ----------
@@ -86,14 +91,13 @@ def read_judgements(path, lower=True):
             raise ValueError(
                 f"{path}, line {number}: expected word, tab, word, tab, score, got {line[:60]!r}"
             )
-        try:
-            score = float(fields[2])
-        except ValueError:
-            if not first:
-                raise ValueError(f"{path}, line {number}: {fields[2]!r} is no number") from None
-            first = False
+        heading, first = first and fields[2].lower().startswith(HEADINGS), False
+        if heading:
             continue
-        first = False
+        try:
+            score = float(fields[2].replace("_", "?"))  # Python would read 1_0 as ten
+        except ValueError:
+            raise ValueError(f"{path}, line {number}: {fields[2]!r} is no number") from None
         if not math.isfinite(score):
             raise ValueError(f"{path}, line {number}: the score must be finite, got {fields[2]}")
         pairs.append(tuple(word.lower() if lower else word for word in fields[:2]))

@@ -1,19 +1,23 @@
-"""Analogies whose answers a grammar fixes, and what a t-SNE map keeps of data whose structure is known."""
+"""Analogies on counted and on trained vectors, and what a t-SNE map keeps of data of known structure."""
 
 import itertools
+from importlib.resources import files
+from typing import NamedTuple
 
 import numpy as np
 
+from rnncourse.data.files import read_analogies, read_judgements
 from rnncourse.data.grammar import sample
 from rnncourse.data.grammar.tables import WORDS
-from rnncourse.similarity.numpy import analogy, known_rows
+from rnncourse.similarity.numpy import analogy, known_rows, nearest, spearman, unit
 from rnncourse.similarity.tsne import squared_distances, tsne
 from rnncourse.similarity.vectors import count_vectors
+from rnncourse.word2vec.experiment import tales_corpus, train_tales
 
 PERPLEXITIES = [2, 5, 10, 30, 60]
 SEEDS = 10
 SETTINGS = {"steps": 400, "rate": 10.0, "exaggeration": 4.0, "exaggerated": 100}
-"""Of all maps; with the defaults of :func:`tsne` so few points do not settle within some hundred steps."""
+"""Of all maps, chosen for 100 points: the defaults of :func:`tsne` need 1,000 steps."""
 
 
 def two_widths(rng):
@@ -167,4 +171,108 @@ def record_grammar():
     }
 
 
-RECORDS = {"maps": record_maps, "grammar": record_grammar}
+class Answers(NamedTuple):
+    """Answers to the questions of one section."""
+
+    add: np.ndarray
+    """(Q,) whether 3CosAdd is right, the question's words excluded."""
+    mul: np.ndarray
+    """(Q,) 3CosMul."""
+    alone: np.ndarray
+    """(Q,) whether the nearest neighbour of c is right, a and b left out."""
+    found: dict
+    """For "add" and "mul" the shares of the open search: right, b, c."""
+    offset: np.ndarray
+    """(Q,) length of b - a."""
+    neighbour: np.ndarray
+    """(Q,) distance of c from its nearest neighbour."""
+    pair: np.ndarray
+    """(Q,) number of the pair c, d that the question asks for."""
+
+
+def ask(vectors, ids):
+    """Ask the questions of one section.
+
+    Parameters
+    ----------
+    vectors : (V, E) array
+    ids : (Q, 4) array of int
+
+    Returns
+    -------
+    Answers
+    """
+    a, b, c, d = ids.T
+    hats = unit(vectors)
+    excluded, found = {}, {}
+    for rule in ("add", "mul"):
+        excluded[rule] = analogy(vectors, ids[:, :3], rule).ids[:, 0] == d
+        x = analogy(vectors, ids[:, :3], rule, exclude=False).ids[:, 0]
+        found[rule] = [float((x == w).mean()) for w in (d, b, c)]
+    alone = nearest(vectors[c], vectors, 1, ids[:, :3]).ids[:, 0] == d
+    cosine = nearest(vectors[c], vectors, 1, c[:, None]).scores[:, 0]
+    _, pair = np.unique(ids[:, 2:], axis=0, return_inverse=True)
+    offset = np.linalg.norm(hats[b] - hats[a], axis=1)
+    return Answers(
+        **excluded,
+        alone=alone,
+        found=found,
+        offset=offset,
+        neighbour=np.sqrt(2 - 2 * cosine),
+        pair=pair.ravel(),
+    )
+
+
+def difference_by_pair(answers):
+    """Mean of alone - add and its standard error; the unit is the pair, not the question."""
+    pairs = range(answers.pair.max() + 1)
+    gain = answers.alone.astype(float) - answers.add
+    by_pair = np.array([gain[answers.pair == k].mean() for k in pairs])
+    return by_pair.mean(), by_pair.std(ddof=1) / np.sqrt(len(by_pair))
+
+
+def mean_pair_cosine(vectors):
+    """Mean cosine of all pairs of different rows."""
+    total = unit(vectors).sum(axis=0)
+    n = len(vectors)
+    return float((total @ total - n) / (n * (n - 1)))
+
+
+def evaluate(vectors, vocabulary):
+    """What the chapter measures of vectors of the tales' words.
+
+    Returns
+    -------
+    dict
+        For each section the shares "add", "mul", "alone", "open" and "c" of 3CosAdd; "rho" and "cosine", the
+        mean of all pairs.
+    """
+    result = {}
+    for name, rows in read_analogies(files("rnncourse.data") / "analogies.txt").items():
+        answers = ask(vectors, known_rows(rows, vocabulary)[0])
+        result[name] = {rule: float(getattr(answers, rule).mean()) for rule in ("add", "mul", "alone")}
+        result[name] |= {"open": answers.found["add"][0], "c": answers.found["add"][2]}
+    pairs, scores = read_judgements(files("rnncourse.data") / "judgements.tsv")
+    ids, kept = known_rows(pairs, vocabulary)
+    hats = unit(vectors)
+    result["rho"] = spearman((hats[ids[:, 0]] * hats[ids[:, 1]]).sum(axis=1), scores[kept])
+    return result | {"cosine": mean_pair_cosine(vectors)}
+
+
+def skipgram(seed):
+    """What :func:`evaluate` says of vectors trained with the settings of book/word2vec, window 2."""
+    vocabulary, corpus = tales_corpus()
+    params = train_tales(seed, corpus, len(vocabulary), window=2).params
+    return evaluate(params.weight_in.astype(np.float64), vocabulary)
+
+
+def record_skipgram(seeds=8):
+    """The same for eight seeds: ``book/results/similarity-skipgram.json``."""
+
+    def rounded(value):
+        return {k: rounded(v) for k, v in value.items()} if isinstance(value, dict) else round(value, 4)
+
+    return {"seeds": seeds, "runs": [rounded(skipgram(seed)) for seed in range(seeds)]}
+
+
+RECORDS = {"maps": record_maps, "grammar": record_grammar, "skipgram": record_skipgram}

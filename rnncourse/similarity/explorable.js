@@ -48,10 +48,14 @@ function cost(p, y) {
 export function trace({ x, y_0, perplexity, steps, rate, exaggeration, exaggerated }) {
   const p = joint(x, perplexity);
   let y = y_0.map((point) => [...point]);
-  const velocity = y.map((point) => point.map(() => 0)), gains = y.map((point) => point.map(() => 1));
+  let velocity, gains;
   const maps = [y];
   for (let step = 1; step <= steps; step++) {
     const early = step <= exaggerated;
+    if (step === 1 || step === exaggerated + 1) { /* each phase is a descent of its own */
+      velocity = y.map((point) => point.map(() => 0));
+      gains = y.map((point) => point.map(() => 1));
+    }
     const w = weights(y), total = sum(w), factor = early ? exaggeration : 1, momentum = early ? 0.5 : 0.8;
     y = y.map((point, i) => point.map((value, k) => {
       let gradient = 0;
@@ -96,10 +100,10 @@ function render({ model, el }) {
 
   const chooser = kit.choice({
     label: "data", value: "0", options: names.map((name, i) => [String(i), name]),
-    oninput: (value) => { set = +value; guess = null; draw(); },
+    oninput: (value) => { set = +value; guess = null; step = data.steps; stepper.set(step); draw(); },
   });
   const perplexities = kit.slider({
-    label: "perplexity", min: 2, max: 50, value: perplexity, oninput: (value) => { perplexity = value; draw(); },
+    label: "perplexity", min: 2, max: 20, value: perplexity, oninput: (value) => { perplexity = value; draw(); },
   });
   const stepper = kit.slider({
     label: "step", min: 0, max: data.steps, step: 5, value: step, oninput: (value) => { step = value; draw(); },
@@ -140,7 +144,7 @@ function render({ model, el }) {
     const right = new Set(groups).size;
     verdict.textContent = guess
       ? `${guess === right ? "Right." : `You said ${guess === 6 ? "6 or more" : guess}.`} ${truth}`
-      : "Guess, and the groups get their marks. Then move the perplexity and look again.";
+      : "Move the perplexity, then guess: the guess uncovers the groups.";
     const size = span < 0.01 ? span.toExponential(1) : kit.number(span, span < 10 ? 2 : 0);
     say.textContent = `Step ${step} of ${data.steps}${step > 0 && step <= data.settings.exaggerated ? " (attraction exaggerated)" : ""}: `
       + `cost ${kit.number(kl, 3)} nats, map ${size} wide. The picture is scaled to fit.`;

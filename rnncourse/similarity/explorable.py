@@ -21,7 +21,7 @@ def explorable():
     rng = np.random.default_rng(11)
     sets = [
         {"x": x.round(2).tolist(), "groups": groups.tolist(), "truth": truth}
-        for x, groups, truth in (_noise(rng), _gaps(rng), _line(rng), _widths(rng))
+        for x, groups, truth in (_noise(rng), _line(rng), _gaps(rng), _widths(rng))
     ]
     start = (1e-4 * rng.standard_normal((N, 2))).round(7).tolist()
     data = {"sets": sets, "y_0": start, "settings": SETTINGS, "steps": 400, "perplexity": 5}

@@ -50,7 +50,7 @@ VECTORS = (
         analogy_scores,
         "to_b * to_c / (to_a + eps)",
         "(to_a + eps) * to_c / to_b",
-        agrees="a equals b, eps zero",
+        agrees="a equals b, eps next to zero",
         hint="Your quotient is upside down: likeness to a divides.",
         label="similarity-mul",
     ),

@@ -139,9 +139,12 @@ def analogy_scores(vectors, questions, method="add", eps=1e-3):
     Raises
     ------
     ValueError
-        If an id is out of range, the method unknown, a vector zero or not finite, or a shape does not fit.
+        If an id is out of range, the method unknown, eps not above 0, a vector zero or not finite, or a shape
+        does not fit.
     """
     check_choice("method", method, ("add", "mul"))
+    if not 0 < eps < np.inf:
+        raise ValueError(f"eps must be a finite number above 0, got {eps}")
     check_shape("questions", questions, Q=None, abc=3)
     check_ids("questions", questions, len(vectors))
     directions = unit(vectors)

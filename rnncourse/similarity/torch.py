@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 
 from rnncourse._checks import check_choice, check_positive, check_shape
+from rnncourse.similarity.tsne import _check_settings
 
 
 class Map(NamedTuple):
@@ -41,10 +42,18 @@ def cosine_similarity(queries, vectors):
 
 
 def _unit(vectors):
-    lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-    if (lengths == 0).any():
+    if not torch.isfinite(vectors).all():
+        raise ValueError("vectors must be finite, got nan or inf")
+    largest = vectors.abs().amax(dim=1, keepdim=True)  # first, so that no square overflows or vanishes
+    if (largest == 0).any():
         raise ValueError("vectors must have no zero rows, a zero row has no direction")
-    return vectors / lengths
+    scaled = vectors / largest
+    return scaled / torch.linalg.vector_norm(scaled, dim=1, keepdim=True)
+
+
+def _check_ids(name, ids, V):
+    if ids.numel() and (ids.min() < 0 or ids.max() >= V):
+        raise ValueError(f"{name} must lie in 0 .. V - 1 = {V - 1}, got {ids.min()} .. {ids.max()}")
 
 
 def nearest(queries, vectors, k, exclude=None):
@@ -53,13 +62,21 @@ def nearest(queries, vectors, k, exclude=None):
     Implements :eq:`similarity-nearest` of book/similarity. Which of two equally near vectors comes first is
     up to the device.
     """
+    return _best(cosine_similarity(queries, vectors), k, exclude)
+
+
+def _best(scores, k, exclude):
     check_positive("k", k)
-    scores, ids = _without(cosine_similarity(queries, vectors), exclude).topk(k, dim=1)
+    left = scores.shape[1]
+    if exclude is not None:
+        check_shape("exclude", exclude, Q=len(scores), m=None)
+        _check_ids("exclude", exclude, left)
+        scores = scores.scatter(1, exclude, -torch.inf)
+        left = int((scores > -torch.inf).sum(dim=1).min()) if len(scores) else left
+    if k > left:
+        raise ValueError(f"k must be at most {left}, the vectors that are not excluded, got {k}")
+    scores, ids = scores.topk(k, dim=1)
     return ids, scores
-
-
-def _without(scores, exclude):
-    return scores if exclude is None else scores.scatter(1, exclude, -torch.inf)
 
 
 def analogy_scores(vectors, questions, method="add", eps=1e-3):
@@ -69,6 +86,9 @@ def analogy_scores(vectors, questions, method="add", eps=1e-3):
     """
     check_choice("method", method, ("add", "mul"))
     check_shape("questions", questions, Q=None, abc=3)
+    _check_ids("questions", questions, len(vectors))
+    if not 0 < eps < float("inf"):
+        raise ValueError(f"eps must be a finite number above 0, got {eps}")
     directions = _unit(vectors)
     to_a, to_b, to_c = (directions[ids] @ directions.T for ids in questions.T)
     if method == "add":
@@ -81,10 +101,8 @@ def analogy(vectors, questions, method="add", k=1, exclude=True, eps=1e-3):
 
     Implements :eq:`similarity-answer` of book/similarity.
     """
-    check_positive("k", k)
     scores = analogy_scores(vectors, questions, method, eps)
-    scores, ids = _without(scores, questions if exclude else None).topk(k, dim=1)
-    return ids, scores
+    return _best(scores, k, questions if exclude else None)
 
 
 def joint_probabilities(x, perplexity, iterations=60):
@@ -96,13 +114,18 @@ def joint_probabilities(x, perplexity, iterations=60):
     Raises
     ------
     ValueError
-        If the perplexity is not between 1 and n - 1.
+        If the perplexity is not between 1 and n - 1, or a number is not finite.
     """
     check_shape("x", x, n=None, D=None)
     n = len(x)
     if not 1 < perplexity < n - 1:
         raise ValueError(f"perplexity must lie between 1 and n - 1 = {n - 1}, got {perplexity}")
+    if not torch.isfinite(x).all():
+        raise ValueError("x must be finite, got nan or inf")
     wide = x.double()
+    for _ in range(2):  # p has no unit and no place: no square may overflow
+        wide = wide / wide.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
+        wide = wide - wide.mean(dim=0)
     squares = torch.cdist(wide, wide, compute_mode="donot_use_mm_for_euclid_dist") ** 2
     squares = squares[~torch.eye(n, dtype=torch.bool, device=x.device)].reshape(n, n - 1)
     squares = squares - squares.amin(dim=1, keepdim=True)
@@ -150,6 +173,7 @@ def tsne_gradient(p, y):
     check_shape("p", p, n=len(y), m=len(y))
     w = _student(y)
     force = (p - w / w.sum()) * w
+    y = y - y.mean(dim=0)
     return 4 * (force.sum(dim=1, keepdim=True) * y - force @ y)
 
 
@@ -165,11 +189,13 @@ def tsne(x, y_0, *, perplexity=30.0, steps=1000, exaggeration=12.0, exaggerated=
     """
     check_positive("steps", steps)
     check_shape("y_0", y_0, n=len(x), d=None)
+    rate = _check_settings(len(x), rate, exaggeration, exaggerated)
     p = joint_probabilities(x, perplexity)
-    rate = max(len(x) / exaggeration / 4, 50) if rate is None else rate
     y, velocity, gains = y_0, torch.zeros_like(y_0), torch.ones_like(y_0)
     for step in range(1, steps + 1):
         early = step <= exaggerated
+        if step == exaggerated + 1:
+            velocity, gains = torch.zeros_like(y), torch.ones_like(y)
         gradient = tsne_gradient(p * exaggeration if early else p, y)
         turned = velocity * gradient > 0
         gains = torch.where(turned, gains * 0.8, gains + 0.2).clamp_min(0.01)

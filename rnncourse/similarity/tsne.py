@@ -49,6 +49,8 @@ def squared_distances(x, y):
     (n, m) array
         Not negative.
     """
+    centre = y.mean(axis=0)
+    x, y = x - centre, y - centre  # small numbers round less
     squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1) - 2 * (x @ y.T)
     return np.maximum(squares, 0)
 
@@ -84,7 +86,7 @@ def find_beta(squares, perplexity, iterations=100):
     """Bisection for the widths at which each point's neighbours have the wanted perplexity.
 
     Implements :eq:`similarity-bisection` of book/similarity. Source: van der Maaten and Hinton (2008); here
-    all rows at once, and in the logarithm of beta, which may be of any size.
+    all rows at once, and in the logarithm of beta.
 
     Parameters
     ----------
@@ -92,7 +94,7 @@ def find_beta(squares, perplexity, iterations=100):
         As for :func:`neighbour_distribution`.
     perplexity : float
     iterations : int
-        At most; it ends when no interval can be halved any more.
+        At most; it ends when ln beta is known to 1e-13.
 
     Returns
     -------
@@ -137,11 +139,20 @@ def conditional_probabilities(x, perplexity):
         If the perplexity is out of range, there are fewer than 4 points, or a number is not finite.
     """
     _check_points(x, perplexity)
-    wide = x.astype(np.float64)
+    wide = _standard(x)
     squares = squared_distances(wide, wide)
     np.fill_diagonal(squares, np.inf)
     p, _ = neighbour_distribution(squares, find_beta(squares, perplexity))
     return p.astype(x.dtype)
+
+
+def _standard(x):
+    """The points in float64, around 0 and with coordinates of at most 1: p has no unit and no place."""
+    x = x.astype(np.float64)
+    for _ in range(2):  # once against overflow, once after centring
+        x = x / (np.abs(x).max() or 1)
+        x = x - x.mean(axis=0)
+    return x
 
 
 def joint_probabilities(x, perplexity):
@@ -199,7 +210,7 @@ def near_probabilities(x, perplexity, neighbours=None, block=BLOCK):
     check_positive("neighbours", k)
     if not perplexity < k <= n - 1:
         raise ValueError(f"neighbours must be more than the perplexity, {perplexity}, at most n - 1, got {k}")
-    wide, picked, p = x.astype(np.float64), np.empty((n, k), int), np.empty((n, k))
+    wide, picked, p = _standard(x), np.empty((n, k), int), np.empty((n, k))
     for start in range(0, n, block):
         rows = slice(start, min(start + block, n))
         squares = squared_distances(wide[rows], wide)
@@ -303,6 +314,7 @@ def _attraction(p, y, block):
         w = p.p / (1 + sum(d * d for d in differences))
         starts = np.searchsorted(p.i, np.arange(len(y)))
         return np.stack([np.add.reduceat(w * d, starts) for d in differences], axis=1)
+    y = y - y.mean(axis=0)
     force = np.zeros_like(y)
     for rows, values in _rows(p, block):
         w = values / (1 + squared_distances(y[rows], y))
@@ -378,9 +390,9 @@ def tsne(
     """Place points on a map so that neighbours stay neighbours.
 
     Implements :eq:`similarity-momentum` of book/similarity, with the gradient of :func:`tsne_gradient`.
-    Source: van der Maaten and Hinton (2008); exaggeration and learning rate are those of scikit-learn. The
-    repulsion is exact, without a tree. For some hundred points these defaults are too strong: take an
-    exaggeration of 4, and look whether the costs still fall.
+    Source: van der Maaten and Hinton (2008); exaggeration, learning rate and steps are the defaults of
+    scikit-learn, and as there the second phase starts with no velocity and gains of 1. The repulsion is
+    exact, without a tree. Look whether the costs still fall at the end.
 
     Parameters
     ----------
@@ -422,16 +434,18 @@ def tsne(
         y_0 = 1e-4 * rng.standard_normal((len(x), 2)).astype(x.dtype)
     check_shape("y_0", y_0, n=len(x), d=None)
     check_floats(x=x, y_0=y_0)
+    rate = _check_settings(len(x), rate, exaggeration, exaggerated)
     if neighbours is None:
         p = joint_probabilities(x, perplexity)
     else:
         p = near_probabilities(x, perplexity, neighbours, block)
-    rate = max(len(x) / exaggeration / 4, 50) if rate is None else rate
     y, velocity, gains = y_0, np.zeros_like(y_0), np.ones_like(y_0)
     history = [(0, y)]
     early = p._replace(p=p.p * x.dtype.type(exaggeration)) if isinstance(p, Pairs) else p * exaggeration
     for step in range(1, steps + 1):
         is_early = step <= exaggerated
+        if step == exaggerated + 1:  # another cost: a fresh descent
+            velocity, gains = np.zeros_like(y), np.ones_like(y)
         # tsne_gradient without its checks, which would take as long again.
         repulsion, total = _repulsion(y, block)
         gradient = 4 * (_attraction(early if is_early else p, y, block) - repulsion / total)
@@ -452,6 +466,19 @@ def _check_points(x, perplexity):
         raise ValueError(f"x must hold at least 4 points, got {len(x)}")
     if not 1 < perplexity < len(x) - 1:
         raise ValueError(f"perplexity must lie between 1 and n - 1 = {len(x) - 1}, got {perplexity}")
+
+
+def _check_settings(n, rate, exaggeration, exaggerated):
+    """The learning rate, by default that of scikit-learn, after a check of the three."""
+    if not 0 < exaggeration < np.inf:
+        raise ValueError(f"exaggeration must be a finite number above 0, got {exaggeration}")
+    if exaggerated != 0:
+        check_positive("exaggerated", exaggerated)
+    if rate is None:
+        return max(n / exaggeration / 4, 50)
+    if not 0 < rate < np.inf:
+        raise ValueError(f"rate must be a finite number above 0, got {rate}")
+    return rate
 
 
 def _check_map(p, y, block):

@@ -5,13 +5,27 @@ const product = (a, b) => a.reduce((sum, value, k) => sum + value * b[k], 0);
 const best = (scores, query, k) => scores.map((_, i) => i).filter((i) => i !== query)
   .sort((i, j) => scores[j] - scores[i] || i - j).slice(0, k);
 
-export function compute({ vectors, positions, query, k }) {
+/* Fewest letters to insert, delete or replace. */
+function spelling(a, b) {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const before = row;
+    row = [i];
+    for (let j = 1; j <= b.length; j++)
+      row.push(Math.min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+  }
+  return row.at(-1);
+}
+
+const alike = (typed, words) => best(words.map((word) => -spelling(typed, word)), -1, 4);
+
+export function compute({ vectors, positions, query, k, words, typed }) {
   const lengths = vectors.map((v) => Math.sqrt(product(v, v)));
   const cosines = vectors.map((v, i) => product(v, vectors[query]) / (lengths[i] * lengths[query]));
   const ids = best(cosines, query, k);
   const [x, y] = positions[query];
   const near = best(positions.map(([a, b]) => -((a - x) ** 2 + (b - y) ** 2)), query, k);
-  return { ids, cosines: ids.map((i) => cosines[i]), near, kept: ids.filter((i) => near.includes(i)).length };
+  return { ids, cosines: ids.map((i) => cosines[i]), near, kept: ids.filter((i) => near.includes(i)).length, spellings: alike(typed, words) };
 }
 
 function render({ model, el }) {
@@ -34,8 +48,7 @@ function render({ model, el }) {
       message = "";
       if (found >= 0) query = found;
       else {
-        const begin = words.filter((word) => typed && word.startsWith(typed)).slice(0, 6);
-        message = `No word "${typed}" on this map${begin.length ? `; there is ${begin.join(", ")}` : ""}. `;
+        message = typed && `No word "${typed}" on this map; nearest spellings: ${alike(typed, words).map((i) => words[i]).join(", ")}. `;
       }
       draw();
     },
@@ -53,7 +66,7 @@ function render({ model, el }) {
   }
 
   function draw() {
-    const { ids, cosines, near, kept } = compute({ vectors, positions, query, k });
+    const { ids, cosines, near, kept } = compute({ vectors, positions, query, k, words, typed: "" });
     const W = Math.max(300, Math.min(picture.clientWidth || 680, 720));
     const H = Math.max(340, Math.round(0.66 * W)), EDGE = 14;
     const highest = Math.max(...positions.map(([, y]) => y));
@@ -102,7 +115,7 @@ function render({ model, el }) {
     kit.swap(picture, svg("svg", {
       viewBox: `0 0 ${W} ${H}`, width: W, height: H, role: "img", "aria-label": `Map of ${words.length} words; ${words[query]} is chosen`,
     }, parts));
-    note.textContent = "Green: the word. Blue, with lines: its nearest vectors by cosine. Orange squares: what is nearest on the map. "
+    note.textContent = "Green: the word. Blue, with lines: its nearest by cosine among the words of this map. Orange squares: what is nearest on the map. "
       + "Point at a word, type one, or use the arrows.";
     const named = ids.map((i, n) => `${words[i]} ${kit.number(cosines[n])}`).join(", ");
     say.textContent = `${message}${words[query]}: ${named}. Of these ${k}, the map has ${kept} among its ${k} nearest.`;

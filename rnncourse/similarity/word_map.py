@@ -38,7 +38,7 @@ def map_words(found=None, seed=0):
 
 
 def explorable():
-    """Draw the figure of the chapter; it starts at "king".
+    """Draw the figure of the chapter; it starts at "five".
 
     Returns
     -------
@@ -48,13 +48,26 @@ def explorable():
     y = y - y.min(axis=0)
     data = {
         "words": words,
-        # Hundredths of the longest component, and thousandths of the map's width.
-        "vectors": (directions * (99 / np.abs(directions).max())).round().astype(int).tolist(),
+        # Thousandths of the longest component and of the map's width.
+        "vectors": (directions * (999 / np.abs(directions).max())).round().astype(int).tolist(),
         "positions": (1000 * y / y.max()).round().astype(int).tolist(),
-        "start": "king",
+        "start": "five",
         "k": 8,
     }
-    return Explorable(Path(__file__).with_suffix(".js"), "A map of words and their true neighbours", data)
+    return Explorable(Path(__file__).with_suffix(".js"), "A map of words and their nearest vectors", data)
+
+
+def spelling_distance(a, b):
+    """Fewest insertions, deletions and replacements of letters that turn one word into the other.
+
+    Source: Levenshtein (1966).
+    """
+    row = list(range(len(b) + 1))
+    for i, letter in enumerate(a, start=1):
+        before, row = row, [i]
+        for j, other in enumerate(b, start=1):
+            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (letter != other)))
+    return row[-1]
 
 
 def compute(input):
@@ -63,13 +76,15 @@ def compute(input):
     Parameters
     ----------
     input : dict
-        ``vectors`` (n, E), ``positions`` (n, 2), ``query``, the place of a word, and ``k``.
+        ``vectors`` (n, E), ``positions`` (n, 2), ``query``, the place of a word, ``k``, the ``words`` (n,)
+        and ``typed``, a word that may not be among them.
 
     Returns
     -------
     dict
         ``ids`` and ``cosines`` of the k nearest by cosine, ``near``, the ids of the k nearest on the map,
-        and ``kept``, how many of the first are among the second. Of equals the first comes first.
+        ``kept``, how many of the first are among the second, and ``spellings``, the ids of the words spelt
+        most like what was typed. Of equals the first comes first.
     """
     vectors, positions = (np.array(input[name], float) for name in ("vectors", "positions"))
     query, k = input["query"], input["k"]
@@ -77,11 +92,13 @@ def compute(input):
     squares = squared_distances(positions[[query]], positions)[0]
     squares[query] = np.inf
     near = np.argsort(squares.round(6), kind="stable")[:k]
+    spelling = [spelling_distance(input["typed"], word) for word in input["words"]]
     return {
         "ids": found.ids[0].tolist(),
         "cosines": found.scores[0].tolist(),
         "near": near.tolist(),
         "kept": len(set(found.ids[0].tolist()) & set(near.tolist())),
+        "spellings": np.argsort(spelling, kind="stable")[:4].tolist(),
     }
 
 
@@ -102,4 +119,10 @@ def random_input(rng):
         "positions": rng.integers(0, 1001, (n, 2)).tolist(),
         "query": int(rng.integers(n)),
         "k": int(rng.integers(1, n)),
+        "words": [_letters(rng) for _ in range(n)],
+        "typed": _letters(rng),
     }
+
+
+def _letters(rng):
+    return "".join(rng.choice(list("abc"), rng.integers(0, 7)))
