@@ -655,15 +655,14 @@ def mutant_arguments(function, condition):
         numbers = {"no fourfold": [6, 3, 2, 0], "geometric counts of counts": [8, 4, 2, 1]}[condition]
         return (np.repeat([1, 2, 3, 4], numbers),)
     order = {"one order": 1, "order one": 1, "order two": 2, "weights of one half": 2}.get(condition, 3)
-    if condition == "one word":
-        vocabulary = WordVocabulary((*SPECIALS, "a"), (0,) * 4)
-        return count_ngrams(np.array([BOS, EOS]), len(vocabulary) - 2, 2), 0.5
     if condition in ("all counts one", "counts of one and two"):
         sentences = [list("abcd")] if condition == "all counts one" else [list("abc"), list("bacd")]
         vocabulary = ngram_vocabulary(sentences)
         counts = count_ngrams(to_stream(sentences, vocabulary), len(vocabulary), order)
         return counts, np.tile([0.4, 0.7, 1.1], (order, 1))
     counts, vocabulary, stream, _ = prepared(order=order)
+    if function is add_k:
+        return counts, 1.0
     if function is jelinek_mercer:
         return counts, {1: [0.3, 0.7], 2: [0.25, 0.25, 0.5]}[order]
     if function is stream_logprobs:

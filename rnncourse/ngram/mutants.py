@@ -66,12 +66,12 @@ DISCOUNTS = (
 )
 SMOOTH = (
     Mutant(
-        "k added once to the total",
+        "one added to the total for each word",
         add_k,
         "k * (counts.V - 1)",
-        "k",
-        agrees="one word",
-        hint="Your denominator grows by k: it grows by k for each word that can come.",
+        "(counts.V - 1)",
+        agrees="k of one",
+        hint="Your denominator grows by one for each word that can come: it grows by k for each.",
         label="ngram-add-k",
     ),
     Mutant(
@@ -136,8 +136,8 @@ SMOOTH = (
         "_score(model, stream)",
         "_score(model._replace(backoff=tuple(0 * b for b in model.backoff)), stream)",
         agrees="all n-grams seen",
-        hint="Your score of an n-gram that was not seen is that of the shorter one: the back-off weight of the "
-        "context is missing.",
+        hint="Your score of an n-gram that was not seen is that of the shorter one: the back-off weight of "
+        "the context is missing.",
         label="ngram-backoff",
     ),
 )

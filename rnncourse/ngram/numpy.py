@@ -1,8 +1,8 @@
 """n-gram language models by counting, smoothed in five ways, over integer ids.
 
-One convention holds everywhere, and it is KenLM's. A sentence of n words is ``<s> w_1 ... w_n </s>``. ``</s>``
-is predicted like a word, ``<s>`` is not: it only stands in contexts, once, so the context of the first word
-is ``<s>`` alone. Every word outside the vocabulary is read as ``<unk>``, which has a probability like any
+One convention holds everywhere, and it is KenLM's. A sentence of n words is ``<s> w_1 ... w_n </s>``.
+``</s>`` is predicted like a word, ``<s>`` is not: it only stands in contexts, once, so the context of the first
+word is ``<s>`` alone. Every word outside the vocabulary is read as ``<unk>``, which has a probability like any
 other. Logarithms are natural, but for the ARPA files.
 
 A corpus is one array of ids, its *stream*: all sentences, one after the other, each with its ``<s>`` and
@@ -116,8 +116,8 @@ def to_stream(sentences, vocabulary):
     Raises
     ------
     ValueError
-        If there is no sentence, one is a string or holds ``<s>`` or ``</s>``, or the vocabulary does not begin
-        with the three specials.
+        If there is no sentence, one is a string or holds ``<s>`` or ``</s>``, or the vocabulary does not
+        begin with the three specials.
     """
     _check_vocabulary(vocabulary)
     sentences = _check_sentences(sentences)
@@ -394,8 +394,9 @@ def modified_discounts(counts):
 def kneser_ney(counts, discounts):
     """Take a discount from each count; give it to the shorter context, which counts contexts, not words.
 
-    Implements :eq:`ngram-continuation`, :eq:`ngram-kn` of book/ngram. Source: the interpolated form of Chen and Goodman (1999) after
-    Kneser and Ney (1995); the shortest distribution is mixed with the uniform one, as in KenLM.
+    Implements :eq:`ngram-continuation`, :eq:`ngram-kn` of book/ngram. Source: the
+    interpolated form of Chen and Goodman (1999) after Kneser and Ney (1995); the shortest distribution is
+    mixed with the uniform one, as in KenLM.
 
     Parameters
     ----------
@@ -664,8 +665,8 @@ def bits(logprobs, symbols=None):
     logprobs : (N,) array
         As in :func:`perplexity`.
     symbols : int, optional
-        Divide the sum by this in place of N: the number of characters in the same text, say, to compare models
-        of words and of characters.
+        Divide the sum by this in place of N: the number of characters in the same text, say, to compare
+        models of words and of characters.
 
     Returns
     -------
@@ -692,7 +693,8 @@ def prune(model, keep):
     ----------
     model : NGram
     keep : sequence of arrays of bool
-        For each m = 2 .. n, (N_m,): which m-grams stay. With an m-gram, its first and its last m - 1 words must.
+        For each m = 2 .. n, (N_m,): which m-grams stay. With an m-gram, its first and its last m - 1 words
+        must.
 
     Returns
     -------
