@@ -1,9 +1,9 @@
 """n-gram language models by counting, smoothed in five ways, over integer ids.
 
 One convention holds everywhere, and it is KenLM's. A sentence of n words is ``<s> w_1 ... w_n </s>``.
-``</s>`` is predicted like a word, ``<s>`` is not: it only stands in contexts, once, so the context of the first
-word is ``<s>`` alone. Every word outside the vocabulary is read as ``<unk>``, which has a probability like any
-other. Logarithms are natural, but for the ARPA files.
+``</s>`` is predicted like a word, ``<s>`` is not: it only stands in contexts, once, so the context of the
+first word is ``<s>`` alone. Every word outside the vocabulary is read as ``<unk>``, which has a probability
+like any other. Logarithms are natural, but for the ARPA files.
 
 A corpus is one array of ids, its *stream*: all sentences, one after the other, each with its ``<s>`` and
 ``</s>``. An m-gram is known by its place in a sorted table; the next longer one by the place of its first
