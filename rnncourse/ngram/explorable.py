@@ -9,8 +9,6 @@ from rnncourse.data.tales import tales_text
 from rnncourse.data.words import split_sentences
 from rnncourse.explorable import Explorable
 from rnncourse.ngram.numpy import (
-    BEGIN,
-    UNK,
     count_ngrams,
     fit_stream,
     ngram_vocabulary,
