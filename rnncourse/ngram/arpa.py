@@ -12,7 +12,7 @@ from rnncourse.ngram.numpy import BEGIN, SPECIALS, NGram
 ZERO = -99.0
 """What stands for the logarithm of 0, which the format does not have."""
 SPACE = "<space>"
-"""What stands for the blank, a symbol of the models of characters: in the file it separates the words."""
+"""What stands for the blank of a model of characters, since blanks separate the words of the file."""
 
 
 def write_arpa(path, model):

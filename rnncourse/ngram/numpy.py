@@ -24,7 +24,7 @@ SPECIALS = (UNKNOWN, BEGIN, END)
 UNK, BOS, EOS = range(3)
 SMOOTHINGS = ("maximum-likelihood", "add-k", "jelinek-mercer", "kneser-ney", "modified-kneser-ney")
 FALLBACK = (0.5, 1.0, 1.5)
-"""Discounts of counts 1, 2 and above where the counts of counts give none: KenLM's."""
+"""KenLM's discounts of counts 1, 2 and above where the counts of counts give none."""
 
 LEAST = 1e-6
 """How near to 0 or 1 a tuned weight may come."""
