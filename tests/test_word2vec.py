@@ -294,6 +294,10 @@ def test_blocks_hold_the_pairs_and_the_noise():
     assert done == sorted(done) and done[0] == 0 and 0.95 < done[-1] < 1
     for block, again in zip(drawn, blocks(sentences, 9, **arguments), strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(block, again, strict=True))
+    given = np.arange(9) / 36
+    negatives = [b.negatives for b in blocks(sentences, 9, **arguments, noise=given)]
+    share = np.bincount(np.concatenate(negatives), minlength=9) / np.concatenate(negatives).size
+    assert np.abs(share - given).max() < 0.02
     long = [rng.integers(0, 9, 9000) ** 2 // 8]
     counts = np.bincount(long[0], minlength=9)
     thinned = blocks(long, 9, window=1, epochs=1, seed=0, subsample=0.05)
