@@ -690,7 +690,13 @@ def test_torch_trains_with_a_held_out_loss():
     assert history.evaluation[0] == pytest.approx(6 * np.log(2), rel=1e-6) and len(history.evaluation) > 2
     model = Word2Vec(9, E, dtype=torch.float64)
     params = Word2VecParams(*(p.detach().numpy() for p in model.parameters()))
-    assert evaluate(model) == held_out(corpus(1), np.full(9, 1 / 9), window=2)(params)
+    params = Word2VecParams(params.weight_in, params.weight_in[::-1].copy())
+    model.weight_out.data.copy_(torch.tensor(params.weight_out))
+    for objective in ("skip-gram", "cbow"):
+        arguments = corpus(1), noise_distribution(np.arange(1, 10))
+        sets = dict(window=2, objective=objective, keep=np.full(9, 0.8))
+        expected = held_out(*arguments, **sets)(params)
+        check_parity({"loss": torch_held_out(*arguments, **sets)(model)}, {"loss": expected})
 
 
 def test_both_at_zero_is_a_saddle():
