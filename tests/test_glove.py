@@ -321,7 +321,6 @@ def test_final_vectors_are_sum_and_mean():
         check_parity({"vectors": torch_glove_vectors(as_torch(params), how)}, {"vectors": factor * expected})
 
 
-@pytest.mark.equation("glove-pmi")
 def test_centred_logarithms_are_centred_pmi():
     rng = np.random.default_rng(2)
     X = rng.uniform(0.1, 9, (V, V))

@@ -7,7 +7,7 @@ import numpy as np
 from rnncourse.explorable import Explorable
 from rnncourse.glove.numpy import cooccurrence, dense, weight
 
-WORDS = "the king queen mother father red wool monday sunday two three river sea".split()
+WORDS = "the king queen mother father red wool friday sunday two three river sea".split()
 
 
 def explorable(sentences, vocabulary):
