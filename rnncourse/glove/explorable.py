@@ -83,6 +83,6 @@ def random_input(rng):
         "meetings": rng.poisson(rng.exponential(4, (1, n, n)), (5, n, n)).tolist(),
         "window": int(rng.integers(1, 6)),
         "weighting": ["harmonic", "flat"][rng.integers(2)],
-        "x_max": float(rng.choice([1, 3.5, 10, 100])),
+        "x_max": float(rng.choice([0.1, 1, 3.5, 10, 100])),
         "exponent": float(rng.uniform(0.1, 1)),
     }
