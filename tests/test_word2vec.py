@@ -14,10 +14,12 @@ from torch.nn import functional as F
 from rnncourse.data.vectors import load_vectors, save_vectors
 from rnncourse.data.words import WordVocabulary
 from rnncourse.testing import check_gradient, check_parity, numerical_gradient
-from rnncourse.word2vec.batches import Block, blocks
+from rnncourse.word2vec.batches import Block, blocks, falling_rate
+from rnncourse.word2vec.experiment import GROUPS, blind_params, group_share, neighbours, overlap
 from rnncourse.word2vec.numpy import (
     Word2VecParams,
     block_gradient,
+    cbow_block_gradient,
     cbow_loss,
     expected_loss,
     held_out,
@@ -32,7 +34,8 @@ from rnncourse.word2vec.numpy import (
     window_weights,
     word2vec_init,
 )
-from rnncourse.word2vec.torch import Word2Vec, block_loss
+from rnncourse.word2vec.torch import Word2Vec, block_loss, cbow_block_loss
+from rnncourse.word2vec.torch import held_out as torch_held_out
 from rnncourse.word2vec.torch import train_skipgram as torch_train_skipgram
 
 V, E, N, M, C = 7, 3, 11, 4, 5  # all different, all above one
@@ -347,23 +350,166 @@ def test_block_twins_agree():
     check_parity(actual, expected)
 
 
+def cbow_pairs(block):
+    """Arguments of cbow_loss for the centres of a block that have a word around."""
+    g, i = np.nonzero(block.inside.any(-1))
+    offsets = np.arange(block.inside.shape[2])
+    return block.around[g[:, None], i[:, None] + offsets], block.inside[g, i], block.centres[g, i]
+
+
+@pytest.mark.equation("word2vec-cbow-block")
+def test_cbow_block_equals_its_words():
+    params, block = drawn_block()
+    block.inside[1, 2] = False
+    around, inside, targets = cbow_pairs(block)
+    negatives = np.tile(block.negatives, (len(targets), 1))
+    mean, dmean = cbow_loss(params, around, inside, targets, negatives, 3 / M)
+    loss, dcentres, daround, dnegatives = cbow_block_gradient(params, block, 3)
+    dweight_in, dweight_out = np.zeros((V, E)), np.zeros((V, E))
+    np.add.at(dweight_out, block.centres, dcentres)
+    np.add.at(dweight_in, block.around, daround)
+    np.add.at(dweight_out, block.negatives, dnegatives)
+    expected = {"loss": mean, **dmean._asdict()}
+    check_parity(
+        {"loss": loss, "weight_in": dweight_in, "weight_out": dweight_out},
+        {name: len(targets) * value for name, value in expected.items()},
+    )
+
+
+@pytest.mark.equation("word2vec-cbow-block")
+def test_cbow_block_twins_agree():
+    params, block = drawn_block()
+    block.inside[1, 2] = False
+    read = (
+        params.weight_in[block.around],
+        params.weight_out[block.centres],
+        params.weight_out[block.negatives],
+    )
+    rows = [torch.tensor(r, requires_grad=True) for r in read]
+    loss = cbow_block_loss(*rows, torch.tensor(block.inside), 3)
+    loss.backward()
+    names = "loss", "around", "centres", "negatives"
+    actual = dict(zip(names, (loss.detach(), *(r.grad for r in rows)), strict=True))
+    value, dcentres, daround, dnegatives = cbow_block_gradient(params, block, 3)
+    check_parity(actual, dict(zip(names, (value, daround, dcentres, dnegatives), strict=True)))
+
+
+def test_parts_of_a_long_text(monkeypatch):
+    monkeypatch.setattr("rnncourse.word2vec.batches.PART", 60)
+    rng = np.random.default_rng(0)
+    sentences = [rng.integers(0, 20, 50) for _ in range(5)]
+    arguments = dict(window=2, epochs=2, seed=0, size=5, groups=2, shared=3)
+    whole = blocks(sentences, 20, **arguments)
+    drawn = list(whole)
+    # Five parts an epoch, the last of 10 words; the words come once each, in their order.
+    assert len(drawn) == len(whole) == 2 * 25
+    words = np.concatenate([b.centres.ravel() for b in drawn])
+    assert np.array_equal(words, np.tile(np.concatenate(sentences), 2))
+    done = [b.done for b in drawn]
+    assert np.allclose(done, np.arange(50) / 50, rtol=0, atol=1e-12)
+    # Every part and every epoch draws anew.
+    firsts = {tuple(drawn[i].negatives.tolist()) for i in (0, 6, 12, 18, 24, 25, 31)}
+    assert len(firsts) == 7
+    rest = blocks(sentences, 20, **arguments).after(40)
+    assert len(rest) == 10 and [b.done for b in rest] == done[40:]
+
+
+def test_subsampling_draws_anew_in_each_epoch():
+    sentence = [np.arange(400) % 20]
+    drawn = list(blocks(sentence, 20, window=1, epochs=2, seed=0, subsample=0.02))
+    epochs = [[b.centres[b.inside.any(2)].tolist() for b in drawn if (b.done >= 0.5) == e] for e in (0, 1)]
+    assert epochs[0] != epochs[1]
+
+
+def test_rate_falls_to_its_floor():
+    assert falling_rate(0.5, 0.99) == pytest.approx(0.005)
+    assert falling_rate(0.5, 0.9999999) == pytest.approx(0.5e-4)
+
+
+def test_first_values():
+    weight_in, weight_out = word2vec_init(np.random.default_rng(0), 500, 4)
+    torch_in = Word2Vec(500, 4, generator=torch.Generator().manual_seed(0)).weight_in.detach().numpy()
+    for weight in (weight_in, torch_in):
+        assert 0.124 < np.abs(weight).max() <= 0.125 and np.abs(weight.mean()) < 0.01
+    assert not weight_out.any()
+    for seed in (3, 4):
+        drawn = word2vec_init(np.random.default_rng(seed), 9, E)
+        one, two = (
+            train_skipgram(corpus(), 9, E, **{**SMALL, "seed": seed}, **p) for p in ({}, {"params": drawn})
+        )
+        assert np.array_equal(one.params.weight_in, two.params.weight_in)
+
+
+def test_group_share_and_overlap():
+    class Words:
+        words = GROUPS["days"].split() + GROUPS["colours"].split()
+
+        def __contains__(self, word):
+            return word in self.words
+
+        def id(self, word):
+            return self.words.index(word)
+
+    known = Words()
+    # Neighbours in the order of the words stand close together; the seven days begin.
+    angles = np.arange(len(known.words)) * 0.1
+    angles[6] = angles[7] - 0.01
+    vectors = np.column_stack([np.cos(angles), np.sin(angles)])
+    shares = {}
+    for name in ("days", "colours"):
+        ids = [known.id(w) for w in GROUPS[name].split()]
+        nearest = [min((abs(a - angles[i]), j) for j, a in enumerate(angles) if j != i)[1] for i in ids]
+        shares[name] = np.mean([j in ids for j in nearest])
+    assert 0 < shares["days"] < 1 and 0 < shares["colours"] < 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rnncourse.word2vec.experiment.GROUPS", {k: GROUPS[k] for k in shares})
+        given = group_share(vectors, known)
+    assert {k: given[k] for k in shares} == pytest.approx(shares)
+    near = neighbours(vectors, 3)
+    assert near.shape == (15, 3) and not (near == np.arange(15)[:, None]).any()
+    assert overlap(near, near) == 1 and overlap(near, near[:, ::-1]) == 1
+    assert overlap(np.array([[1, 2]]), np.array([[2, 3]])) == 0.5
+
+
+def test_no_blind_parameters_are_better():
+    # Of all parameters with the same dot products for every centre.
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, 50, (V, V)).astype(float)
+    noise = noise_distribution(counts.sum(0), 0.3)
+    blind = blind_params(counts.sum(0) - 0.5, noise, 4)
+    assert counts.sum() > 0
+
+    def loss(x):
+        return expected_loss(Word2VecParams(np.ones((V, 1)), x), counts, 4, noise)[0]
+
+    slope = numerical_gradient(loss, blind.weight_out)
+    assert np.abs(slope).max() < 2e-4 < np.abs(numerical_gradient(loss, blind.weight_out + 0.1)).max()
+
+
 def corpus(seed=8, words=9, sentences=30):
     rng = np.random.default_rng(seed)
     return [rng.integers(0, words, rng.integers(2, 12)) for _ in range(sentences)]
 
 
-SMALL = dict(window=2, negatives=3, epochs=2, lr=0.1, seed=3, size=5, groups=2, shared=6, subsample=0.1)
+SMALL = dict(
+    window=2, negatives=3, epochs=2, lr=0.1, seed=3, size=5, groups=2, shared=6, subsample=0.1, power=0.2
+)
 
 
-def plain_training(params, lr):
+def plain_training(params, lr, cbow=False):
     """The trainer's steps, by the loss of the pairs and dense gradients."""
-    drawn = dict(window=2, epochs=2, seed=3, size=5, groups=2, shared=6, subsample=0.1)
+    drawn = dict(window=2, epochs=2, seed=3, size=5, groups=2, shared=6, subsample=0.1, power=0.2)
     losses, cut = [], 0
     for block in blocks(corpus(), 9, **drawn):
         g, i, o = np.nonzero(block.inside)
+        if cbow:
+            g, i = np.nonzero(block.inside.any(-1))
         negatives = np.tile(block.negatives, (len(g), 1))
-        centres, contexts = block.centres[g, i], block.around[g, i + o]
-        loss, d = negative_sampling_loss(params, centres, contexts, negatives, 3 / 6)
+        if cbow:
+            loss, d = cbow_loss(params, *cbow_pairs(block), negatives, 3 / 6)
+        else:
+            centres, contexts = block.centres[g, i], block.around[g, i + o]
+            loss, d = negative_sampling_loss(params, centres, contexts, negatives, 3 / 6)
         losses.append(loss)
         steps = [lr * (1 - block.done) * len(g) * part for part in d]
         for step in steps:
@@ -377,10 +523,10 @@ def plain_training(params, lr):
 @pytest.mark.equation("word2vec-update")
 def test_training_equals_plain_steps():
     params = word2vec_init(np.random.default_rng(1), 9, E, np.float64)
-    for lr in (0.1, 1.0):
-        expected, losses, cut = plain_training(params, lr)
-        assert (cut > 0) == (lr == 1.0)
-        trained = train_skipgram(corpus(), 9, E, **{**SMALL, "lr": lr}, params=params)
+    for objective, lr in itertools.product(("skip-gram", "cbow"), (0.1, 5.0)):
+        expected, losses, cut = plain_training(params, lr, objective == "cbow")
+        assert (cut > 0) == (lr == 5.0)
+        trained = train_skipgram(corpus(), 9, E, **{**SMALL, "lr": lr}, objective=objective, params=params)
         check_parity(trained.params._asdict(), expected._asdict())
         check_parity({"loss": trained.history.loss}, {"loss": losses})
         assert trained.state == len(losses) > 5
@@ -390,11 +536,11 @@ def test_training_equals_plain_steps():
 @pytest.mark.equation("word2vec-update")
 def test_trained_twins_agree():
     params = word2vec_init(np.random.default_rng(1), 9, E, np.float64)
-    for lr in (0.1, 1.0):
+    for objective, lr in itertools.product(("skip-gram", "cbow"), (0.1, 1.0)):
         model = Word2Vec(9, E, dtype=torch.float64)
         model.load_state_dict({name: torch.tensor(p) for name, p in params._asdict().items()})
-        twin = torch_train_skipgram(corpus(), model, **{**SMALL, "lr": lr})
-        expected = train_skipgram(corpus(), 9, E, **{**SMALL, "lr": lr}, params=params)
+        twin = torch_train_skipgram(corpus(), model, **{**SMALL, "lr": lr}, objective=objective)
+        expected = train_skipgram(corpus(), 9, E, **{**SMALL, "lr": lr}, objective=objective, params=params)
         check_parity(twin.params, expected.params._asdict())
         check_parity(twin.history._asdict(), expected.history._asdict())
 
@@ -431,7 +577,8 @@ def test_ctrl_c_keeps_what_was_reached():
 
 def test_progress_bar_and_divergence(capsys):
     train_skipgram(corpus(), 9, E, **SMALL, progress=True)
-    assert "skip-gram" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "skip-gram" in shown and "100%" in shown
     with pytest.raises(FloatingPointError, match=r"^step \d+: the loss is .*exception's attribute trained$"):
         train_skipgram(corpus(), 9, E, **{**SMALL, "lr": 1e39})
 
@@ -448,36 +595,98 @@ def test_training_learns_who_stands_together():
     assert x[:4, :4].min() > x[:4, 4:].max() and x[4:, 4:].min() > x[4:, :4].max()
 
 
-def test_gensim_reaches_the_same_loss_and_neighbours():
+@pytest.mark.parametrize(("objective", "lr"), [("skip-gram", 0.05), ("cbow", 0.1)])
+def test_gensim_gains_no_more_and_has_the_same_neighbours(objective, lr):
     from gensim.models import Word2Vec as Gensim
 
     # Twelve kinds of words, each with contexts of its own: kind of a word and of its neighbours are equal.
     rng = np.random.default_rng(0)
     sentences = [rng.integers(0, 8, 12) + 8 * rng.integers(0, 12) for _ in range(1000)]
-    text = [[str(w) for w in s] for s in sentences[100:]]
-    shared = dict(window=3, negative=5, epochs=3, alpha=0.05, seed=1, workers=1)
-    model = Gensim(text, vector_size=20, sg=1, sample=0, min_count=1, **shared)
+    train, test = sentences[100:], sentences[:100]
+    cbow = objective == "cbow"
+    model = Gensim(
+        [[str(w) for w in s] for s in train], vector_size=20, sg=int(not cbow), sample=0, min_count=1,
+        window=3, negative=5, epochs=6, alpha=lr, seed=1, workers=1,
+    )  # fmt: skip
     rows = [model.wv.key_to_index[str(w)] for w in range(96)]
     theirs = Word2VecParams(model.wv.vectors[rows], model.syn1neg[rows])
-    ours = train_skipgram(sentences[100:], 96, 20, window=3, epochs=3, lr=0.05).params
-    evaluate = held_out(sentences[:100], np.full(96, 1 / 96), window=3)
-    # Two samples of the same algorithm, in other blocks: a few per cent apart, far below what is learnt.
-    assert evaluate(ours) == pytest.approx(evaluate(theirs), rel=0.03)
-    assert evaluate(ours) < 0.6 * 6 * np.log(2)
+    settings = dict(window=3, epochs=6, lr=lr, objective=objective)
+    ours = train_skipgram(train, 96, 20, **settings).params
+    counts = np.bincount(np.concatenate(train), minlength=96)
+    noise = noise_distribution(counts)
+    evaluate = held_out(test, noise, window=3, objective=objective)
+    blind = evaluate(blind_params(counts, noise))
+    share = (blind - evaluate(ours)) / (blind - evaluate(theirs))
+    assert blind - evaluate(theirs) > 0.3
+    assert share > 0.8
     for vectors in (ours.weight_in, theirs.weight_in):
-        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        cosines = unit @ unit.T - 2 * np.eye(96)
-        assert (cosines.argmax(1) // 8 == np.arange(96) // 8).all()
+        assert (neighbours(vectors, 1)[:, 0] // 8 == np.arange(96) // 8).all()
+    # Vectors of a text with all words shuffled gain nothing over the blind ones.
+    mixed = np.split(rng.permutation(np.concatenate(train)), np.cumsum([len(s) for s in train])[:-1])
+    worse = train_skipgram(mixed, 96, 20, **settings).params
+    assert blind - evaluate(worse) < 0.1 * (blind - evaluate(theirs))
+
+
+def test_softmax_training_needs_no_trainer_of_its_own():
+    from rnncourse.optim import SGD
+    from rnncourse.training.numpy import train
+
+    rng = np.random.default_rng(0)
+    sentences = [rng.integers(0, 4, 8) + 4 * (n % 2) for n in range(60)]
+    centres, contexts = pairs(sentences, 2)
+    cut = [rng.integers(0, len(centres), 200) for _ in range(100)]
+    params = word2vec_init(rng, 8, 6, np.float64)
+    trained = train(lambda p, n: softmax_loss(p, centres[n], contexts[n]), params, cut, SGD(1.0))
+    # Knowing the kind leaves four words.
+    assert softmax_loss(params, centres, contexts)[0] == pytest.approx(np.log(8))
+    assert softmax_loss(trained.params, centres, contexts)[0] == pytest.approx(np.log(4), abs=0.05)
 
 
 def test_held_out_equals_the_loss_of_its_pairs():
     params = drawn()[0]
-    sentences, noise = [np.array([0, 1, 2, 3, 6]), np.array([5, 4])], np.full(V, 1 / V)
+    sentences = [np.array([0, 1, 2, 3, 6]), np.array([5, 4]), np.tile(np.arange(V), 300)]
+    noise = noise_distribution(np.arange(1, V + 1))
     centres, contexts = pairs(sentences, 2)
-    negatives = np.random.default_rng(0).choice(V, (len(centres), 4), p=noise)
-    expected, _ = negative_sampling_loss(params, centres, contexts, negatives)
-    evaluate = held_out(sentences, noise, window=2, negatives=4)
+    assert len(centres) > 2 * 4096
+    losses = []
+    for seed in (0, 1):
+        negatives = np.random.default_rng(seed).choice(V, (len(centres), 4), p=noise)
+        expected, _ = negative_sampling_loss(params, centres, contexts, negatives)
+        evaluate = held_out(sentences, noise, window=2, negatives=4, seed=seed)
+        check_parity({"loss": evaluate(params)}, {"loss": expected})
+        losses.append(expected)
+    assert losses[0] != losses[1]
+    # CBOW: every word, from all around it.
+    rows = [
+        ([s[j] for j in range(max(0, i - 2), min(len(s), i + 3)) if j != i], s[i])
+        for s in sentences
+        for i in range(len(s))
+    ]
+    around = np.array([c + [0] * (4 - len(c)) for c, _ in rows])
+    inside = np.array([[True] * len(c) + [False] * (4 - len(c)) for c, _ in rows])
+    targets = np.array([t for _, t in rows])
+    negatives = np.random.default_rng(0).choice(V, (len(targets), 4), p=noise)
+    expected, _ = cbow_loss(params, around, inside, targets, negatives)
+    evaluate = held_out(sentences, noise, window=2, negatives=4, objective="cbow")
     check_parity({"loss": evaluate(params)}, {"loss": expected})
+    # Thinned: a word that is never kept is in no pair.
+    keep = np.ones(V)
+    keep[3] = 0
+    without = [s[s != 3] for s in sentences]
+    thin = held_out(sentences, noise, window=2, keep=keep)
+    other = params._replace(weight_in=params.weight_in + (np.arange(V) == 3)[:, None])
+    assert thin(params) == thin(other) and evaluate(params) != evaluate(other)
+    assert len(pairs(without, 2)[0]) < len(centres)
+
+
+def test_torch_trains_with_a_held_out_loss():
+    evaluate = torch_held_out(corpus(1), np.full(9, 1 / 9), window=2)
+    model = Word2Vec(9, E, dtype=torch.bfloat16)
+    history = torch_train_skipgram(corpus(), model, **SMALL, evaluate=evaluate, every=5).history
+    assert history.evaluation[0] == pytest.approx(6 * np.log(2), rel=1e-6) and len(history.evaluation) > 2
+    model = Word2Vec(9, E, dtype=torch.float64)
+    params = Word2VecParams(*(p.detach().numpy() for p in model.parameters()))
+    assert evaluate(model) == held_out(corpus(1), np.full(9, 1 / 9), window=2)(params)
 
 
 def test_both_at_zero_is_a_saddle():
@@ -548,7 +757,48 @@ def test_messages():
         (lambda: train_skipgram(corpus(), 9, E, lr=0), "lr must be above 0, got 0"),
         (
             lambda: train_skipgram(corpus(), 9, E, state=-1),
-            "state must be the steps done, at least 0, got -1",
+            "state must be the steps done, 0 .. 905, got -1",
+        ),
+        (
+            lambda: train_skipgram(corpus(), 9, E, state=10**6),
+            "state must be the steps done, 0 .. 905, got 1000000",
+        ),
+        (
+            lambda: train_skipgram([np.array([0]), np.array([1])], 9, E),
+            "sentences must hold a pair, two words of one sentence, that subsampling leaves; got none",
+        ),
+        (
+            lambda: train_skipgram(corpus(), 9, E, subsample=1e-30),
+            "sentences must hold a pair, two words of one sentence, that subsampling leaves; got none",
+        ),
+        (
+            lambda: train_skipgram(corpus(), 9, E, seed=-1),
+            "seed must be an integer of at least 0, got -1",
+        ),
+        (lambda: train_skipgram(corpus(), 9, E, lr="a"), "lr must be above 0, got 'a'"),
+        (
+            lambda: train_skipgram(corpus(), 9, E, objective="glove"),
+            "objective must be one of 'skip-gram', 'cbow', got 'glove'",
+        ),
+        (
+            lambda: train_skipgram(corpus(), 9, E, noise=np.ones(9)),
+            "noise must be at least 0 and sum to 1, got the sum 9",
+        ),
+        (
+            lambda: held_out(corpus(), np.full(5, 1 / 5)),
+            "sentences must lie in 0 .. V - 1 = 4, got 0 .. 8",
+        ),
+        (
+            lambda: held_out(corpus(), np.full(9, 1 / 9))(params),
+            "weight_in must have shape (V, E) = (9, any), got (7, 3)",
+        ),
+        (
+            lambda: expected_loss(params, counted(), 1, 3 * np.ones(V)),
+            "noise must be at least 0 and sum to 1, got the sum 21",
+        ),
+        (
+            lambda: Word2Vec(V, E)(torch.tensor([[1]]), torch.tensor([1]), inside=torch.tensor([[False]])),
+            "inside must hold at least one True in each row",
         ),
         (lambda: train_skipgram(corpus(), 9, E, subsample=0), "threshold must be above 0, got 0"),
         (
@@ -717,10 +967,22 @@ def test_broken_vector_files_are_named_by_line(tmp_path):
         (b"2 2\na 1 2\nb 3 nan\n", "line 3 has no word, or a number that is not finite"),
         (b"2 2\na 1 2\n", " ends after line 2: line 1 says V = 2, got 1"),
         (b"1 2\na 1 2\nb 3 4\n", "line 3 is one too many, line 1 says V = 1"),
-        (b"2 2\na 1 2\na 3 4\n", " has the word 'a' twice"),
+        (b"2 2\na 1 2\na 3 4\n", "lines 2 and 3 have the same word 'a'"),
+        (b"2 3\nbread\ndog 1 2 3\n", "line 2 must hold a word and E = 3 numbers, got 0"),
+        (b"2 3\nbread \ndog 1 2 3\n", "line 2 must hold a word and E = 3 numbers, got 0"),
+        (b"2 2\na\t1\t2\nb\t3\t4\n", "line 2 must hold a word and E = 2 numbers, got 0"),
+        (b"1 2\na 1 \xe2\x88\x922\n", "line 2 has a number that is none: b'a 1 \\xe2\\x88\\x922'"),
+        (b"2 2\na 1 \xfc\nb 3 4\n", " is not UTF-8: line 2 has the byte 0xfc"),
+        (b"1 2\n", "line 2 must hold a word and E = 2 numbers, got 0"),
+        (b"1 2\na 1_0 2\n", "line 2 has a number that is none: b'a 1_0 2'"),
+        (
+            b"999999999999 300\na 1\n",
+            "line 1 says V = 999999999999, E = 300, which needs 600999999999399 bytes, but 4 follow",
+        ),
+        (b"9" * 30 + b" 3\n", f"line 1 must hold two numbers, V and E, got {b'9' * 30 + b' 3'!r}"),
         (b"2 2\na 1 2\n\xfcber 3 4\n", " is not UTF-8: line 3 has the byte 0xfc"),
-        (binary[:-4], " ends within vector 2 of V = 2: the file is cut, or E is not 2"),
-        (binary + b"c", " goes on after vector 2: line 1 says V = 2, E = 2"),
+        (binary[:-4], " ends within vector 2 of V = 2, at byte 14: the file is cut, or E is not 2"),
+        (binary + b"c", " goes on after vector 2, at byte 25: line 1 says V = 2, E = 2"),
     ]
     for content, message in cases:
         path.write_bytes(content)
@@ -741,6 +1003,8 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
         (["a", ""], ones, "words must hold strings without white space, got ''"),
         (["a", "b"], ones * np.inf, "vectors must be finite, got nan or inf"),
         (["a", "b"], np.ones((2, 3), int), "vectors must hold floats, got dtype int64"),
+        (["a", "b"], ones * 1e39, "vectors must lie within float32, 3.4e38, as their readers take it"),
+        (["a", "\udc80"], ones, "words must hold text that UTF-8 can write, got '\\udc80'"),
         ([], ones[:0], "vectors must have shape (V, E) with no size 0, got (0, 3)"),
     ]
     for words, vectors, message in cases:
@@ -748,6 +1012,31 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
             save_vectors(path, words, vectors)
         assert str(caught.value) == message
     assert not path.exists()
+    save_vectors(path, ["a", "b"], ones)
+    before = path.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.replace", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            save_vectors(path, ["c", "d"], ones)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_binary_files_are_told_from_text(tmp_path):
+    path, rng = tmp_path / "v", np.random.default_rng(0)
+    for E in (5, 50):
+        for _ in range(100):
+            # A line feed after three printable bytes, early in the vector.
+            vectors = rng.normal(size=(2, E)).astype("<f4")
+            vectors.view(np.uint8)[0, :4] = np.frombuffer(b"12\n?", np.uint8)
+            save_vectors(path, ["a", "b"], vectors, binary=True)
+            assert np.array_equal(load_vectors(path)[1], vectors)
+    for header in (b"1\t2\n", b" 1  2 \n", b"\xef\xbb\xbf1 2\n"):
+        path.write_bytes(header + b"a 1 2\n")
+        assert load_vectors(path)[1].tolist() == [[1, 2]]
+    words = [f"w{i}" for i in range(20_000)]
+    path.write_text("20001 1\n" + "".join(f"{w} 1\n" for w in [*words, "w7"]))
+    with pytest.raises(ValueError, match="lines 9 and 20002 have the same word 'w7'"):
+        load_vectors(path)
 
 
 def test_unknown_query_words_are_refused():
@@ -756,25 +1045,27 @@ def test_unknown_query_words_are_refused():
         vocabulary.id("naive")
 
 
-def device_run(device, dtype):
+def device_run(device, dtype, objective="skip-gram"):
     """Train on a device; the held-out loss there before and after."""
     generator = torch.Generator().manual_seed(0)
     model = Word2Vec(9, 8, generator=generator, device=device, dtype=dtype)
     centres, contexts = (torch.tensor(a, device=device) for a in pairs(corpus(1), 2))
     negatives = torch.randint(9, (len(centres), 5), generator=generator).to(device)
     before = model(centres, contexts, negatives).item()
-    torch_train_skipgram(corpus(1), model, **{**SMALL, "lr": 0.05, "epochs": 10})
+    torch_train_skipgram(corpus(1), model, **{**SMALL, "lr": 0.05, "epochs": 10}, objective=objective)
     return before, model(centres, contexts, negatives).item()
 
 
 def test_device_run_on_the_cpu():
-    before, after = device_run("cpu", torch.float32)
-    assert before == pytest.approx(6 * np.log(2), rel=1e-6)
-    assert after < before
+    for objective in ("skip-gram", "cbow"):
+        before, after = device_run("cpu", torch.float32, objective)
+        assert before == pytest.approx(6 * np.log(2), rel=1e-6)
+        assert after < before
 
 
 @pytest.mark.gpu
 def test_device_run_on_cuda():
-    expected = device_run("cpu", torch.float32)
-    assert device_run("cuda", torch.float32) == pytest.approx(expected, rel=1e-3)
-    assert device_run("cuda", torch.bfloat16) == pytest.approx(expected, rel=3e-2)
+    for objective in ("skip-gram", "cbow"):
+        expected = device_run("cpu", torch.float32, objective)
+        assert device_run("cuda", torch.float32, objective) == pytest.approx(expected, rel=1e-3)
+        assert device_run("cuda", torch.bfloat16, objective) == pytest.approx(expected, rel=3e-2)

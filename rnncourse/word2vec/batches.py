@@ -1,5 +1,7 @@
 """From sentences to training examples: pairs, noise, subsampling, and blocks of the text."""
 
+from itertools import islice
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -71,8 +73,8 @@ def window_weights(window):
 def noise_distribution(counts, power=0.75):
     """The distribution that negative words are drawn from: counts to a power, normalised.
 
-    Implements :eq:`word2vec-noise` of book/word2vec. Source: Mikolov et al. (2013b), section 2.2, where 3/4
-    was found to work best.
+    Implements :eq:`word2vec-noise` of book/word2vec. Source: Mikolov et al. (2013b), section 2.2, who
+    report that 3/4 worked best.
 
     Parameters
     ----------
@@ -94,7 +96,9 @@ def noise_distribution(counts, power=0.75):
     counts = _check_counts(counts)
     if not np.isfinite(power):
         raise ValueError(f"power must be finite, got {power}")
-    weights = np.where(counts > 0, np.maximum(counts / counts.max(), 1e-300) ** power, 0.0)
+    # By logarithms, largest weight 1: no power overflows.
+    logs = np.where(counts > 0, power * np.log(np.where(counts > 0, counts, 1)), -np.inf)
+    weights = np.exp(logs - logs.max())
     return weights / weights.sum()
 
 
@@ -201,6 +205,69 @@ class Block(NamedTuple):
     """How much of the whole training lies before the block, in [0, 1)."""
 
 
+def predictions(block, cbow):
+    """How many words a block predicts: one a pair, with CBOW one a centre that has a word around."""
+    return int((block.inside.any(-1) if cbow else block.inside).sum())
+
+
+class Blocks:
+    """What :func:`blocks` gives: an iterable of known length, the same blocks each time."""
+
+    def __init__(self, ids, sentence, keep, cumulated, *, window, epochs, seed, size, groups, shared):
+        self.ids, self.sentence, self.keep, self.cumulated = ids, sentence, keep, cumulated
+        self.window, self.epochs, self.seed = window, epochs, seed
+        self.size, self.groups, self.shared = size, groups, shared
+        self.done, self.total, pair = 0, 0, False
+        for _, _, _, kept, here in self._parts():
+            of = sentence[here][kept]
+            pair = pair or bool((of[1:] == of[:-1]).any())
+            self.total += -(-len(of) // (size * groups))
+        if not pair:
+            raise ValueError(
+                "sentences must hold a pair, two words of one sentence, that subsampling leaves; got none"
+            )
+
+    def after(self, state):
+        """The same blocks without the first `state`, in place."""
+        if isinstance(state, bool) or not isinstance(state, int | np.integer) or not 0 <= state <= self.total:
+            raise ValueError(f"state must be the steps done, 0 .. {self.total}, got {state!r}")
+        self.done = int(state)
+        return self
+
+    def __len__(self):
+        return self.total - self.done
+
+    def __iter__(self):
+        return islice(self._draw(), self.done, None)
+
+    def _parts(self):
+        for epoch in range(self.epochs):
+            for part, start in enumerate(range(0, len(self.ids), PART)):
+                rng = np.random.default_rng([self.seed, epoch, part])
+                here = slice(start, start + PART)
+                kept = rng.random(len(self.ids[here])) < self.keep[self.ids[here]]
+                if kept.any():
+                    yield rng, epoch, start, kept, here
+
+    def _draw(self):
+        size, groups, window = self.size, self.groups, self.window
+        for rng, epoch, start, kept, here in self._parts():
+            words, of = self.ids[here][kept], self.sentence[here][kept]
+            inside = inside_window(of, rng.integers(1, window + 1, len(words)), window)
+            G = -(-len(words) // size)
+            fill = G * size - len(words)
+            inside = np.pad(inside, ((0, fill), (0, 0))).reshape(G, size, -1)
+            padded = np.pad(words, (window, window + fill))
+            around = np.lib.stride_tricks.sliding_window_view(padded, size + 2 * window)[::size]
+            centres = around[:, window : window + size]
+            draws = rng.random((-(-G // groups), self.shared)) * self.cumulated[-1]
+            negatives = np.searchsorted(self.cumulated, draws, side="right")
+            for b, g in enumerate(range(0, G, groups)):
+                done = (epoch + (start + g / G * len(kept)) / len(self.ids)) / self.epochs
+                now = slice(g, g + groups)
+                yield Block(centres[now], around[now], inside[now], negatives[b], done)
+
+
 def blocks(
     sentences,
     V,
@@ -210,78 +277,86 @@ def blocks(
     seed,
     subsample=None,
     power=0.75,
+    noise=None,
     size=None,
     groups=None,
     shared=64,
 ):
     """Draw training blocks: subsample, draw the windows and the negatives, cut the text.
 
-    The draws of a part of the text depend on the seed, the epoch and the part alone, so that the same
-    arguments give the same blocks again: training goes on by leaving out those that are done.
+    The draws of a part of the text (100,000 words) depend on the seed, the epoch and the part alone, so that
+    the same arguments give the same blocks again: training goes on by leaving out those that are done. A
+    sentence that the end of a part cuts in two loses the pairs across the cut.
 
     Parameters
     ----------
     sentences : sequence of (n,) arrays of int
     V : int
-    window, epochs, seed : int
+    window, epochs : int
+    seed : int
+        At least 0.
     subsample : float, optional
         Threshold of :func:`keep_probability`; without it every word is kept.
     power : float
         Of :func:`noise_distribution`.
+    noise : (V,) array, optional
+        What the negatives are drawn from, in place of the counts to the `power`; sums to 1.
     size, groups : int, optional
         Centres of a group, groups of a block; by default 32 and 4, at most V / 8 centres together.
     shared : int
         Negatives that a block shares.
 
-    Yields
-    ------
-    Block
-        The last group of a part is filled up with centres that have no context, the last block may have fewer
-        groups.
+    Returns
+    -------
+    Blocks
+        An iterable of :class:`Block` with a length. The last group of a part is filled up with centres that
+        have no context, the last block of a part may have fewer groups.
 
     Raises
     ------
     ValueError
-        If the corpus is empty or has one word only, or an id or a setting is out of range.
+        If the corpus is empty, has one word only or no pair, also after subsampling, or an id or a setting
+        is out of range.
     """
     size = min(32, max(1, V // 8)) if size is None else size
     groups = min(4, max(1, V // (8 * size))) if groups is None else groups
     settings = {"window": window, "epochs": epochs, "size": size, "groups": groups, "shared": shared}
     for name, value in settings.items():
         check_positive(name, value)
+    check_seed(seed)
     ids, sentence = flat(sentences)
     check_ids("sentences", ids, V)
     if (ids == ids[0]).all():
         raise ValueError("sentences must hold at least two different words, got one")
     counts = np.bincount(ids, minlength=V)
-    cumulated = np.cumsum(noise_distribution(counts, power))
+    noise = noise_distribution(counts, power) if noise is None else check_noise(noise, V)
     keep = np.ones(V) if subsample is None else keep_probability(counts, subsample)
-    for epoch in range(epochs):
-        for part, start in enumerate(range(0, len(ids), PART)):
-            rng = np.random.default_rng([seed, epoch, part])
-            here = slice(start, start + PART)
-            kept = rng.random(len(ids[here])) < keep[ids[here]]
-            words, of = ids[here][kept], sentence[here][kept]
-            if not len(words):
-                continue
-            inside = inside_window(of, rng.integers(1, window + 1, len(words)), window)
-            G = -(-len(words) // size)
-            fill = G * size - len(words)
-            inside = np.pad(inside, ((0, fill), (0, 0))).reshape(G, size, -1)
-            padded = np.pad(words, (window, window + fill))
-            around = np.lib.stride_tricks.sliding_window_view(padded, size + 2 * window)[::size]
-            centres = around[:, window : window + size]
-            draws = rng.random((-(-G // groups), shared)) * cumulated[-1]
-            negatives = np.searchsorted(cumulated, draws, side="right")
-            for b, g in enumerate(range(0, G, groups)):
-                done = (epoch + (start + g / G * len(kept)) / len(ids)) / epochs
-                now = slice(g, g + groups)
-                yield Block(centres[now], around[now], inside[now], negatives[b], done)
+    return Blocks(ids, sentence, keep, np.cumsum(noise), seed=seed, **settings)
 
 
-def check_start(lr, state):
-    """Raise ValueError unless `lr` is above 0 and `state` a number of steps."""
-    if not lr > 0:
+def check_seed(seed):
+    """Raise ValueError unless `seed` is an integer of at least 0."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, got {seed!r}")
+
+
+def check_noise(noise, V):
+    """The distribution `noise` (V,) as float64; raise ValueError unless it is one."""
+    noise = np.asarray(noise)
+    check_shape("noise", noise, V=V)
+    check_floats(noise=noise)
+    noise = noise.astype(float)
+    if noise.min() < 0 or abs(noise.sum() - 1) > 1e-5:
+        raise ValueError(f"noise must be at least 0 and sum to 1, got the sum {noise.sum():.6g}")
+    return noise
+
+
+def check_rate(lr):
+    """Raise ValueError unless `lr` is a number above 0."""
+    if not isinstance(lr, Real) or not lr > 0:
         raise ValueError(f"lr must be above 0, got {lr!r}")
-    if isinstance(state, bool) or not isinstance(state, int | np.integer) or state < 0:
-        raise ValueError(f"state must be the steps done, at least 0, got {state!r}")
+
+
+def falling_rate(lr, done):
+    """The learning rate when the part `done` of the training lies behind: falls linearly to 1e-4 of `lr`."""
+    return lr * max(1 - done, 1e-4)

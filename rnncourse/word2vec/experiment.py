@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from rnncourse._numerics import log_softmax
 from rnncourse.data.grammar import sample
 from rnncourse.data.tales import tales_text
 from rnncourse.data.words import WordVocabulary, split_sentences
@@ -14,8 +15,10 @@ from rnncourse.word2vec.numpy import (
     Word2VecParams,
     block_gradient,
     expected_loss,
+    negative_sampling_loss,
     noise_distribution,
     pairs,
+    pmi,
     shifted_pmi,
     softmax_loss,
     train_skipgram,
@@ -33,7 +36,7 @@ GROUPS = {
     "colours": "red blue green white black grey brown yellow",
     "animals": "dog cat horse cow pig sheep goat fox wolf bear mouse hen crow owl rooster lamb",
 }
-"""Words of the tales that belong together, chosen before any vector was trained."""
+"""Words of the tales that belong together; the groups and the measure were chosen after first trials."""
 BASE = {"window": 5, "negatives": 5, "epochs": 15, "lr": 0.05, "subsample": 1e-3, "power": 0.75}
 CHOICES = {
     "base": {},
@@ -158,21 +161,22 @@ def fit_exact(counts, negatives, noise=None, steps=300, seed=0):
     return trained.params.weight_in @ trained.params.weight_out.T
 
 
-def fit_sampled(corpus, V, negatives, seed, power=1.0):
+def fit_sampled(corpus, V, negatives, seed, noise):
     """Dot products after five epochs of ordinary training, with d = V.
 
     Parameters
     ----------
     corpus : list of (n,) arrays of int
     V, negatives, seed : int
-    power : float
+    noise : (V,) array
+        What the negatives are drawn from.
 
     Returns
     -------
     (V, V) array of float64
     """
     trained = train_skipgram(
-        corpus, V, V, window=WINDOW, negatives=negatives, epochs=5, lr=0.05, seed=seed, power=power
+        corpus, V, V, window=WINDOW, negatives=negatives, epochs=5, lr=0.05, seed=seed, noise=noise
     )
     weight_in, weight_out = (p.astype(np.float64) for p in trained.params)
     return weight_in @ weight_out.T
@@ -183,17 +187,20 @@ def record_pmi():
     vocabulary, corpus = grammar_corpus()
     V = len(vocabulary)
     counts = pair_counts(corpus, V)
-    noise = noise_distribution(np.bincount(np.concatenate(corpus)))
+    contexts = counts.sum(axis=0)
+    unigram, power = noise_distribution(contexts, 1), noise_distribution(contexts)
     lines = {k: [] for k in K}
     with_term, without = [], []
     for seed in SEEDS:
         for k in K:
-            lines[k].append(fit_line(fit_sampled(corpus, V, k, seed), shifted_pmi(counts, 1), counts))
-        x = fit_sampled(corpus, V, 5, seed, power=0.75)
-        with_term.append(round(distance(x, shifted_pmi(counts, 5, noise), counts), 4))
+            x = fit_sampled(corpus, V, k, seed, unigram)
+            lines[k].append(fit_line(x, pmi(counts), counts))
+        x = fit_sampled(corpus, V, 5, seed, power)
+        with_term.append(round(distance(x, shifted_pmi(counts, 5, power), counts), 4))
         without.append(round(distance(x, shifted_pmi(counts, 5), counts), 4))
     return {
         "corpus": f"grammar, 3,000 sentences, seed 0, the {V} most common words",
+        "noise": "the distribution of the contexts, to the power 1 or 3/4",
         "words": sum(map(len, corpus)),
         "seeds": list(SEEDS),
         "k": K,
@@ -202,6 +209,60 @@ def record_pmi():
         "noise 3/4, distance with the term": with_term,
         "noise 3/4, distance without": without,
     }
+
+
+def blind_params(counts, noise, negatives=5):
+    """The best parameters that ignore the centre: every centre has the same dot products, ln(p(j) / k q(j)).
+
+    Parameters
+    ----------
+    counts : (V,) array
+        How often each word is a context (with CBOW, is predicted); 0.5 is added, so that none is missing.
+    noise : (V,) array
+        What the negatives are drawn from.
+    negatives : int
+
+    Returns
+    -------
+    Word2VecParams
+        With E = 1.
+    """
+    p = (counts + 0.5) / (counts + 0.5).sum()
+    x = np.log(p) - np.log(negatives * np.maximum(noise, noise[noise > 0].min()))
+    return Word2VecParams(np.ones((len(p), 1)), x[:, None])
+
+
+def neighbours(vectors, n=10):
+    """The `n` nearest words of each by cosine.
+
+    Parameters
+    ----------
+    vectors : (V, E) array
+    n : int
+
+    Returns
+    -------
+    (V, n) array of int
+    """
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, -2)
+    return np.argsort(-cosines, axis=1)[:, :n]
+
+
+def overlap(one, two):
+    """Mean share of the words of each row of `one` that are in the same row of `two`.
+
+    Parameters
+    ----------
+    one, two : (V, n) arrays of int
+        As :func:`neighbours` gives them.
+
+    Returns
+    -------
+    float
+    """
+    return float((one[:, :, None] == two[:, None]).any(axis=2).mean())
 
 
 def group_share(vectors, vocabulary):
@@ -264,7 +325,10 @@ def record_choices():
 
 
 def step_seconds(V, E=100, size=32, groups=4, shared=64, repeats=5):
-    """Processor time of loss and gradient, by pair: the full softmax, and negative sampling.
+    """Processor time of loss and gradient, by pair, of both objectives, each with nothing and all shared.
+
+    With nothing shared each pair is by itself. Shared are, in the softmax, the scores of a centre by its ten
+    contexts; in negative sampling the negatives of a block, as the trainer has it. k = 5.
 
     Parameters
     ----------
@@ -275,7 +339,7 @@ def step_seconds(V, E=100, size=32, groups=4, shared=64, repeats=5):
 
     Returns
     -------
-    softmax, sampled : float
+    softmax, sampled, shared softmax, shared sampled : float
         In seconds.
     """
     rng = np.random.default_rng(0)
@@ -284,30 +348,43 @@ def step_seconds(V, E=100, size=32, groups=4, shared=64, repeats=5):
     inside[:, :, 5] = False
     around = rng.integers(0, V, (groups, size + 10))
     block = Block(around[:, 5:-5], around, inside, rng.integers(0, V, shared), 0.0)
-    N = groups * size
-    centres, contexts = rng.integers(0, V, N), rng.integers(0, V, N)
+    N, pairs_ = groups * size, int(inside.sum())
+    centres, contexts = rng.integers(0, V, (2, pairs_))
+    negatives = rng.integers(0, V, (pairs_, 5))
+    ten = rng.integers(0, V, (N, 10))
 
-    def least(call):
+    def shared_softmax():
+        h = params.weight_in[centres[:N]]
+        logp = log_softmax(h @ params.weight_out.T)
+        loss = -np.take_along_axis(logp, ten, axis=1).sum()
+        dlogits = 10 * np.exp(logp)
+        np.subtract.at(dlogits, (np.arange(N)[:, None], ten), 1)
+        return loss, dlogits @ params.weight_out, dlogits.T @ h
+
+    def least(call, number):
         times = []
         for _ in range(repeats):
             start = time.process_time()
             call()
             times.append(time.process_time() - start)
-        return min(times)
+        return min(times) / number
 
-    softmax = least(lambda: softmax_loss(params, centres, contexts)) / N
-    sampled = least(lambda: [block_gradient(params, block, 5) for _ in range(10)]) / 10 / inside.sum()
-    return softmax, sampled
+    return (
+        least(lambda: softmax_loss(params, centres[:N], contexts[:N]), N),
+        least(lambda: negative_sampling_loss(params, centres, contexts, negatives), pairs_),
+        least(shared_softmax, 10 * N),
+        least(lambda: [block_gradient(params, block, 5) for _ in range(10)], 10 * pairs_),
+    )
 
 
 def record_cost():
     """Time of a pair by size of the vocabulary, in microseconds: ``book/results/word2vec-cost.json``."""
     sizes = [1000, 3000, 10_000, 30_000]
     times = 1e6 * np.array([step_seconds(V) for V in sizes])
+    names = "softmax", "sampled", "shared softmax", "shared sampled"
     return {
         "sizes": sizes,
-        "us_softmax": times[:, 0].round(3).tolist(),
-        "us_sampled": times[:, 1].round(3).tolist(),
+        "us": {name: column.round(3).tolist() for name, column in zip(names, times.T, strict=True)},
     }
 
 

@@ -161,6 +161,8 @@ function render({ model, el }) {
     const rows = [
       ["pairs with the centre", input.pairs.map(String)],
       ["pairs of the context in all", input.contexts.map(String)],
+      [`expected negatives (k \u00d7 ${centre} \u00d7 pairs in all / ${input.total})`,
+        input.contexts.map((c) => number((input.k * centre * c) / input.total))],
       ["pull: pairs \u00d7 \u03c3(\u2212x)", result.pull.map((value) => number(value))],
       ["push: expected negatives \u00d7 \u03c3(x)", result.push.map((value) => number(value))],
       ["dot product x", result.x.map((value) => number(value))],
@@ -173,6 +175,12 @@ function render({ model, el }) {
         values.map((value, j) => cell("td", value, j))))));
     const gap = Math.max(...result.x.map((value, j) => (result.target[j] === null ? 0 : Math.abs(value - result.target[j]))));
     const [pull, push] = [result.pull[chosen], result.push[chosen]];
+    if (!input.pairs[chosen]) {
+      say.textContent = `Context ${NAMES[chosen]}: no pair pulls, and ` +
+        `${number((input.k * centre * input.contexts[chosen]) / input.total)} expected negatives push with ${number(push)}; ` +
+        "the dot product falls without end, ever more slowly.";
+      return;
+    }
     say.textContent = `Context ${NAMES[chosen]}: ${input.pairs[chosen]} pairs pull with ${number(pull)}, ` +
       `and ${number((input.k * centre * input.contexts[chosen]) / input.total)} expected negatives push with ${number(push)}; the pushes ` +
       (Math.abs(pull - push) < 0.05 ? "balance the pulls." : pull > push ? "are weaker." : "are stronger.") +

@@ -1,21 +1,26 @@
 """Skip-gram and CBOW with the full softmax and with negative sampling, and a trainer for real text."""
 
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_floats, check_ids, check_positive, check_shape
+from rnncourse._checks import check_choice, check_floats, check_ids, check_positive, check_shape
 from rnncourse._numerics import log_softmax, sigmoid, sum_rows
 from rnncourse.training.loop import NotFinite, run
 from rnncourse.word2vec.batches import (
     LONGEST,
     Block,
     blocks,
-    check_start,
+    check_noise,
+    check_rate,
+    check_seed,
+    falling_rate,
+    flat,
+    inside_window,
     keep_probability,
     noise_distribution,
     pairs,
+    predictions,
     window_weights,
 )
 
@@ -23,6 +28,7 @@ __all__ = [
     "Block",
     "Word2VecParams",
     "block_gradient",
+    "cbow_block_gradient",
     "cbow_loss",
     "expected_loss",
     "held_out",
@@ -82,7 +88,7 @@ def softmax_loss(params, centres, contexts):
     """Skip-gram with the full softmax: mean of -log P(context | centre), and its gradients.
 
     Implements :eq:`word2vec-softmax`, :eq:`word2vec-softmax-gradient` of book/word2vec. Source: Mikolov et
-    al. (2013a, b). One step costs O(N V E), whatever the number of words in it.
+    al. (2013a, b). One step costs O(N V E).
 
     Parameters
     ----------
@@ -169,6 +175,7 @@ def cbow_loss(params, contexts, inside, targets, negatives=None, scale=1.0):
     """
     V = _check_params(params)
     N = _check_words(V, targets=targets)
+    contexts, inside = np.asarray(contexts), np.asarray(inside)
     check_shape("contexts", contexts, N=N, C=None)
     check_ids("contexts", contexts, V)
     check_shape("inside", inside, N=N, C=contexts.shape[1])
@@ -233,9 +240,9 @@ def pmi(counts):
         If `counts` is not square, a count is negative or not finite, or all are 0.
     """
     counts = _check_pair_counts(counts)
-    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(counts / expected)
+        centres, contexts = np.log(counts.sum(axis=1, keepdims=True)), np.log(counts.sum(axis=0))
+        return np.log(counts) + np.log(counts.sum()) - centres - contexts
 
 
 def _check_pair_counts(counts):
@@ -270,8 +277,8 @@ def shifted_pmi(counts, negatives, noise=None):
     Raises
     ------
     ValueError
-        As :func:`pmi`, or if `negatives` is no integer of at least 1, or `noise` is not (V,) or not above 0
-        at a context that occurs.
+        As :func:`pmi`, or if `negatives` is no integer of at least 1, or `noise` is no distribution
+        over V words, or 0 at a context that occurs.
     """
     check_positive("negatives", negatives)
     counts = np.asarray(counts, float)
@@ -284,10 +291,8 @@ def shifted_pmi(counts, negatives, noise=None):
 
 
 def _check_noise(noise, counts):
-    noise = np.asarray(noise)
-    check_shape("noise", noise, V=len(counts))
-    check_floats(noise=noise)
-    if noise.min() < 0 or (noise[counts.sum(axis=0) > 0] == 0).any():
+    noise = check_noise(noise, len(counts))
+    if (noise[counts.sum(axis=0) > 0] == 0).any():
         raise ValueError("noise must be above 0 at every context that occurs")
     return noise
 
@@ -373,6 +378,45 @@ def block_gradient(params, block, negatives):
     return float(loss), dcentres, dpositive.swapaxes(1, 2) @ h, dnegatives
 
 
+def cbow_block_gradient(params, block, negatives):
+    """As :func:`block_gradient`, for CBOW: the words around predict each centre of the block.
+
+    Implements :eq:`word2vec-cbow-block` of book/word2vec. It is the sum of :func:`cbow_loss` over the centres
+    that have a word around, with the block's M negatives for each, scaled by k / M. The words around are read
+    in ``weight_in``, centres and negatives in ``weight_out``.
+
+    Parameters
+    ----------
+    params : Word2VecParams
+    block : Block
+    negatives : int
+        How many each centre has, k.
+
+    Returns
+    -------
+    loss : float
+    dcentres : (G, n, E) array
+        By row of ``weight_out[block.centres]``.
+    daround : (G, n + 2 window, E) array
+        By row of ``weight_in[block.around]``.
+    dnegatives : (M, E) array
+        By row of ``weight_out[block.negatives]``.
+    """
+    v, out = params.weight_in[block.around], params.weight_out[block.centres]
+    out_negative, number = params.weight_out[block.negatives], block.inside.sum(-1, keepdims=True)
+    there = (number > 0).astype(v.dtype)
+    share = np.zeros((*block.centres.shape, block.around.shape[1]), v.dtype)
+    _band(share, block.inside.shape[2])[:] = block.inside / np.maximum(number, 1)
+    h = share @ v
+    positive, negative = (h * out).sum(-1, keepdims=True), h @ out_negative.T
+    scale = v.dtype.type(negatives / len(out_negative)) * there
+    loss = (there * _softplus(-positive)).sum() + (scale * _softplus(negative)).sum()
+    dpositive, dnegative = there * (sigmoid(positive) - 1), scale * sigmoid(negative)
+    dh = dpositive * out + dnegative @ out_negative
+    dnegatives = dnegative.reshape(-1, len(out_negative)).T @ h.reshape(-1, h.shape[2])
+    return float(loss), dpositive * h, share.swapaxes(1, 2) @ dh, dnegatives
+
+
 def _band(matrices, offsets):
     """View (G, n, offsets) of the elements (i, i + o) of each matrix."""
     G, n, _ = matrices.shape
@@ -385,6 +429,7 @@ def train_skipgram(
     V,
     E,
     *,
+    objective="skip-gram",
     window=5,
     negatives=5,
     epochs=5,
@@ -392,6 +437,7 @@ def train_skipgram(
     seed=0,
     subsample=None,
     power=0.75,
+    noise=None,
     size=None,
     groups=None,
     shared=64,
@@ -403,12 +449,15 @@ def train_skipgram(
     dtype=np.float32,
     progress=None,
 ):
-    """Train skip-gram with negative sampling on a corpus, block by block.
+    """Train skip-gram, or CBOW, with negative sampling on a corpus, block by block.
 
-    Implements :eq:`word2vec-update` of book/word2vec. Source: Mikolov et al. (2013a, b) and their published
-    program. Like it, a step is plain gradient descent on the sum over the pairs, with a learning rate that
-    falls linearly to 1e-4 of the first. Unlike there, the pairs of a block of centres are one step and share
-    their negatives, as in Ji et al. (2016), and no row moves further than 1 in a step: the gradients of a
+    Implements :eq:`word2vec-update` of book/word2vec. The full softmax needs no trainer of its own:
+    ``rnncourse.training.numpy.train`` takes :func:`softmax_loss`. Source: Mikolov et al. (2013a, b) and their
+    published program. Like it, a step is plain gradient descent on the sum over the pairs, with a learning
+    rate that falls linearly to 1e-4 of the first. Unlike there, the pairs of a block of centres are one step
+    and share their negatives, in the spirit of Ji et al. (2016), who share them within one window; with CBOW
+    a word around gets its part of the gradient of the mean, not all of it; and no row moves further than 1 in
+    a step: the gradients of a
     word that is read very often would add up to too long a one.
 
     The gradient is kept as the rows that it touches: a dense one would cost O(V E) a step, more than the step
@@ -422,20 +471,25 @@ def train_skipgram(
         Ids in 0 .. V - 1, of at least two different words.
     V, E : int
         Vocabulary and length of the vectors.
+    objective : str
+        ``"skip-gram"``, or ``"cbow"``: each word of the text is then one prediction, from the mean of the
+        words around it, so that it takes a higher learning rate.
     window : int
         Largest window; each centre draws its own from 1 .. `window`.
     negatives : int
-        Negative words a pair, k.
+        Negative words a pair, k; with CBOW a word.
     epochs : int
         Times through the corpus.
     lr : float
         Learning rate at the start, above 0.
     seed : int
-        Of every draw. The same arguments give the same result to the digit on the same machine.
+        At least 0, of every draw. The same arguments give the same result to the digit on the same machine.
     subsample : float, optional
         Threshold of ``keep_probability``, such as 1e-3; without it every word is kept.
     power : float
-        Of :func:`rnncourse.word2vec.batches.noise_distribution`.
+        Of :func:`rnncourse.word2vec.batches.noise_distribution`, by the counts of the words.
+    noise : (V,) array, optional
+        What the negatives are drawn from in place of that; sums to 1.
     size, groups : int, optional
         Neighbouring centres of a group, and groups of a block. By default 32 and 4, and fewer where the
         vocabulary is small: a step adds up the gradients of all pairs of a block, which is too long a step
@@ -445,8 +499,11 @@ def train_skipgram(
     params : Word2VecParams, optional
         Where to start, not changed; by default :func:`word2vec_init` with `seed`.
     state : int
-        Steps that an earlier run with the same arguments has done, from its result or exception: training
-        goes on there, given that run's `params`.
+        Steps that an earlier run has done, from its result or exception: the first `state` blocks are left
+        out, and training goes on from `params`. Only with the same corpus, settings and seed is that what the
+        earlier run would have done. The number does not tell them: with another seed the remaining blocks
+        are those of that seed, with another rate they are taken at that rate. To go on in a later process,
+        save both matrices, with ``numpy.savez``, and this number.
     steps : int, optional
         Stop after so many more steps.
     evaluate : callable, optional
@@ -461,17 +518,23 @@ def train_skipgram(
     Returns
     -------
     Trained
-        ``params``, ``state`` (steps done), ``history`` (its loss is the mean over the pairs of each block).
+        ``params``, ``state`` (steps done), ``history`` (its loss is the mean over the pairs of each block,
+        with CBOW over its words).
 
     Raises
     ------
     Diverged
         At the first loss or gradient that is not finite.
     ValueError
-        If a setting is out of range, or the corpus is empty or has one word only.
+        If a setting is out of range, `state` above the number of blocks, or the corpus is empty, has one word
+        only or no pair.
     """
     check_positive("negatives", negatives)
-    check_start(lr, state)
+    check_choice("objective", objective, ("skip-gram", "cbow"))
+    check_rate(lr)
+    check_seed(seed)
+    cbow = objective == "cbow"
+    gradient = cbow_block_gradient if cbow else block_gradient
     if params is None:
         params = word2vec_init(np.random.default_rng(seed), V, E, dtype)
     _check_params(params)
@@ -484,16 +547,17 @@ def train_skipgram(
         nonlocal done
         # Overflow shows in the next step's loss.
         with np.errstate(over="ignore", invalid="ignore"):
-            loss, *rows = block_gradient(params, block, negatives)
+            loss, *rows = gradient(params, block, negatives)
             norm = float(np.sqrt(sum(np.vdot(d, d) for d in rows)))
             if not np.isfinite(norm):
                 raise NotFinite(f"the loss is {loss:.4g}, the gradient's norm {norm}")
-            rate = params.weight_in.dtype.type(lr * max(1 - block.done, 1e-4))
-            read = [block.centres.ravel(), V + block.around.ravel(), V + block.negatives]
+            rate = params.weight_in.dtype.type(falling_rate(lr, block.done))
+            first, second = (V, 0) if cbow else (0, V)
+            read = [first + block.centres.ravel(), second + block.around.ravel(), V + block.negatives]
             rows = np.concatenate([d.reshape(-1, E) for d in rows])
             _descend(both, np.concatenate(read), rows, rate)
         done += 1
-        return loss / max(block.inside.sum(), 1), norm
+        return loss / max(predictions(block, cbow), 1), norm
 
     batches = blocks(
         sentences,
@@ -503,62 +567,89 @@ def train_skipgram(
         seed=seed,
         subsample=subsample,
         power=power,
+        noise=noise,
         size=size,
         groups=groups,
         shared=shared,
-    )
+    ).after(state)
     return run(
         step,
         lambda: Word2VecParams(*(p.copy() for p in params)),
         lambda: done,
-        islice(batches, state, None),
+        batches,
         steps=steps,
         evaluate=evaluate and (lambda: evaluate(params)),
         every=every,
         patience=None,
         progress=progress,
-        description="skip-gram",
+        description=objective,
     )
 
 
-def held_out(sentences, noise, *, window=5, negatives=5, seed=0):
-    """The loss of negative sampling on pairs kept out of training, as a function of the parameters.
+def held_out(sentences, noise, *, window=5, negatives=5, seed=0, keep=None, objective="skip-gram"):
+    """The loss of negative sampling on text kept out of training, as a function of the parameters.
 
-    Every pair of the full window counts, with negatives drawn once, so that the values of different
+    The windows are full, and subsampling and negatives are drawn once, so that the values of different
     parameters compare.
 
     Parameters
     ----------
     sentences : sequence of (n,) arrays of int
     noise : (V,) array
-        What the negatives are drawn from, such as ``noise_distribution`` of the training counts.
+        What the negatives are drawn from, such as ``noise_distribution`` of the training counts; sums to 1.
     window, negatives, seed : int
+    keep : (V,) array, optional
+        Probability of keeping an occurrence of each word: ``keep_probability`` of the training counts, for
+        vectors that were trained with subsampling. A text that is not thinned has other frequencies.
+    objective : str
+        ``"skip-gram"`` for the mean over the pairs, ``"cbow"`` over the words with a word around.
 
     Returns
     -------
     callable
-        ``evaluate(params)`` returns the mean loss of a pair, a float.
+        ``evaluate(params)`` returns the mean loss, a float.
 
     Raises
     ------
     ValueError
-        If there are no pairs, or a setting is out of range.
+        If there are no pairs, `noise` is no distribution, or a setting is out of range.
     """
     check_positive("negatives", negatives)
+    check_choice("objective", objective, ("skip-gram", "cbow"))
+    check_seed(seed)
+    noise = check_noise(noise, len(noise))
+    V, rng = len(noise), np.random.default_rng(seed)
+    if keep is not None:
+        keep = np.asarray(keep, float)
+        check_shape("keep", keep, V=V)
+        sentences = [s[rng.random(len(s)) < keep[s]] for s in map(np.asarray, sentences)]
     centres, contexts = pairs(sentences, window)
     if not len(centres):
         raise ValueError("sentences must hold at least one pair, got none")
-    drawn = np.random.default_rng(seed).choice(len(noise), (len(centres), negatives), p=noise)
+    check_ids("sentences", centres, V)
+    if objective == "cbow":
+        ids, sentence = flat(sentences)
+        inside = inside_window(sentence, np.full(len(ids), window), window)
+        around = np.pad(ids, window)[np.arange(len(ids))[:, None] + np.arange(2 * window + 1)]
+        read, inside, targets = (a[inside.any(axis=1)] for a in (around, inside, ids))
+        share = inside / inside.sum(axis=1, keepdims=True)
+    else:
+        read, share, targets = centres[:, None], np.ones((len(centres), 1)), contexts
+    drawn = rng.choice(V, (len(targets), negatives), p=noise / noise.sum())
 
     def evaluate(params):
+        _check_params(params)
+        check_shape("weight_in", params.weight_in, V=V, E=None)
         total = 0.0
-        for i in range(0, len(centres), 4096):
+        for i in range(0, len(targets), 4096):
             part = slice(i, i + 4096)
-            h = params.weight_in[centres[part]]
-            positive = (h * params.weight_out[contexts[part]]).sum(axis=1)
+            h = np.einsum(
+                "nc,nce->ne", share[part].astype(params.weight_in.dtype), params.weight_in[read[part]]
+            )
+            positive = (h * params.weight_out[targets[part]]).sum(axis=1)
             negative = np.einsum("ne,nme->nm", h, params.weight_out[drawn[part]])
             total += _softplus(-positive).sum(dtype=float) + _softplus(negative).sum(dtype=float)
-        return total / len(centres)
+        return total / len(targets)
 
     return evaluate
 
@@ -589,6 +680,7 @@ def _check_params(params):
 def _check_words(V, **vectors):
     N = None
     for name, ids in vectors.items():
+        ids = np.asarray(ids)
         check_shape(name, ids, N=N)
         check_ids(name, ids, V)
         N = len(ids)

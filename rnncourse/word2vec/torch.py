@@ -1,14 +1,14 @@
 """Skip-gram and CBOW in PyTorch: the losses by autograd, and the trainer on the device of the vectors."""
 
-from itertools import islice
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rnncourse._checks import check_positive
+from rnncourse._checks import check_choice, check_positive
 from rnncourse.training.loop import NotFinite, run
-from rnncourse.word2vec.batches import LONGEST, blocks, check_start
+from rnncourse.word2vec.batches import LONGEST, blocks, check_rate, falling_rate, predictions
+from rnncourse.word2vec.numpy import Word2VecParams
+from rnncourse.word2vec.numpy import held_out as numpy_held_out
 
 
 class Word2Vec(nn.Module):
@@ -64,6 +64,8 @@ class Word2Vec(nn.Module):
         """
         h = F.embedding(centres, self.weight_in)
         if inside is not None:
+            if not inside.any(1).all():
+                raise ValueError("inside must hold at least one True in each row")
             share = inside.to(h.dtype) / inside.sum(1, keepdim=True)
             h = (share[..., None] * h).sum(1)
         if negatives is None:
@@ -100,10 +102,68 @@ def block_loss(h, out, out_negative, inside, negatives):
     return F.softplus(-positive)[inside].sum() + (share * F.softplus(h @ out_negative.T)).sum()
 
 
+def cbow_block_loss(around, out, out_negative, inside, negatives):
+    """Loss of all words of a block that have one around, from the rows that it reads.
+
+    Implements :eq:`word2vec-cbow-block` of book/word2vec. The twin of
+    ``rnncourse.word2vec.numpy.cbow_block_gradient``.
+
+    Parameters
+    ----------
+    around : (G, n + 2 window, E) tensor
+        Vectors of the words around.
+    out : (G, n, E) tensor
+        Vectors of the centres, which are predicted.
+    out_negative : (M, E) tensor
+    inside : (G, n, 2 window + 1) tensor of bool
+    negatives : int
+        How many each centre has, k.
+
+    Returns
+    -------
+    tensor
+        One number.
+    """
+    number = inside.sum(2, keepdim=True)
+    share = inside.to(out.dtype) / number.clamp(min=1)
+    h = torch.einsum("gneo,gno->gne", around.unfold(1, inside.shape[2], 1), share)
+    there = number > 0
+    positive, negative = F.softplus(-(h * out).sum(2, keepdim=True)), F.softplus(h @ out_negative.T)
+    return (there * (positive + negatives / len(out_negative) * negative.sum(2, keepdim=True))).sum()
+
+
+def held_out(sentences, noise, **settings):
+    """As ``rnncourse.word2vec.numpy.held_out``, of a model; it is evaluated on the CPU.
+
+    Parameters
+    ----------
+    sentences : sequence of (n,) arrays of int
+    noise : (V,) array
+    settings
+        As the NumPy function takes them.
+
+    Returns
+    -------
+    callable
+        ``evaluate(model)`` returns the mean loss, a float.
+    """
+    evaluate = numpy_held_out(sentences, noise, **settings)
+
+    def of_model(model):
+        weights = (p.detach().cpu() for p in (model.weight_in, model.weight_out))
+        # NumPy has no bfloat16.
+        return evaluate(
+            Word2VecParams(*((w if w.dtype == torch.float64 else w.float()).numpy() for w in weights))
+        )
+
+    return of_model
+
+
 def train_skipgram(
     sentences,
     model,
     *,
+    objective="skip-gram",
     window=5,
     negatives=5,
     epochs=5,
@@ -111,6 +171,7 @@ def train_skipgram(
     seed=0,
     subsample=None,
     power=0.75,
+    noise=None,
     size=None,
     groups=None,
     shared=64,
@@ -120,22 +181,24 @@ def train_skipgram(
     every=1000,
     progress=None,
 ):
-    """Train a model in place: skip-gram with negative sampling; the twin of the NumPy trainer.
+    """Train a model in place: skip-gram, or CBOW, with negative sampling; the twin of the NumPy trainer.
 
     Implements :eq:`word2vec-update` of book/word2vec. The same blocks as
-    ``rnncourse.word2vec.numpy.train_skipgram`` draws, so that from the same vectors both reach the same.
-    Autograd gives the gradients of the rows, and ``index_add_`` adds them up. On a GPU a step of 4 groups
-    is far too small: take some hundred groups, and a corpus large enough that their rows seldom collide.
+    ``rnncourse.word2vec.numpy.train_skipgram`` draws, so that from the same vectors both reach the same
+    but for rounding. Autograd gives the gradients of the rows, and ``index_add_`` adds them up: on CUDA in no
+    fixed order, so that there the seed fixes the draws and not the last digits.
 
     Parameters
     ----------
     sentences : sequence of (n,) arrays of int
     model : Word2Vec
         On any device.
-    window, negatives, epochs, lr, seed, subsample, power, size, groups, shared, state, steps, every, progress
+    objective, window, negatives, epochs, lr, seed, subsample, power, noise, size, groups, shared
+        As the NumPy trainer takes them.
+    state, steps, every, progress
         As the NumPy trainer takes them.
     evaluate : callable, optional
-        ``evaluate(model)`` returns a number.
+        ``evaluate(model)`` returns a number, such as what :func:`held_out` gives.
 
     Returns
     -------
@@ -147,10 +210,13 @@ def train_skipgram(
     Diverged
         At the first loss that is not finite.
     ValueError
-        If a setting is out of range, or the corpus is empty or has one word only.
+        If a setting is out of range, `state` above the number of blocks, or the corpus is empty, has one word
+        only or no pair.
     """
     check_positive("negatives", negatives)
-    check_start(lr, state)
+    check_choice("objective", objective, ("skip-gram", "cbow"))
+    check_rate(lr)
+    cbow = objective == "cbow"
     weight_in, weight_out = model.weight_in, model.weight_out
     done = state
 
@@ -159,9 +225,11 @@ def train_skipgram(
         centres, around, inside, negative = (
             torch.as_tensor(a, device=weight_in.device) for a in (*(b.copy() for b in block[:3]), block[3])
         )
-        rows = weight_in[centres], weight_out[around], weight_out[negative]
+        # What is read in weight_in first, then the other two, both in weight_out.
+        first, second = (around, centres) if cbow else (centres, around)
+        rows = weight_in[first], weight_out[second], weight_out[negative]
         rows = [r.detach().requires_grad_() for r in rows]
-        loss = block_loss(*rows, inside, negatives)
+        loss = (cbow_block_loss if cbow else block_loss)(*rows, inside, negatives)
         gradients = torch.autograd.grad(loss, rows)
         norm = (
             sum(g.to(torch.promote_types(g.dtype, torch.float32)).square().sum() for g in gradients)
@@ -170,13 +238,13 @@ def train_skipgram(
         )
         if not norm < float("inf"):
             raise NotFinite(f"the loss is {loss.item():.4g}, the gradient's norm {norm}")
-        rate = lr * max(1 - block.done, 1e-4)
+        rate = falling_rate(lr, block.done)
         E = weight_in.shape[1]
-        out = torch.cat([around.flatten(), negative])
-        dcentres, *dout = (g.reshape(-1, E) for g in gradients)
+        out = torch.cat([second.flatten(), negative])
+        dfirst, *dout = (g.reshape(-1, E) for g in gradients)
         with torch.no_grad():
             for weight, ids, g in (
-                (weight_in, centres.flatten(), dcentres),
+                (weight_in, first.flatten(), dfirst),
                 (weight_out, out, torch.cat(dout)),
             ):
                 words, place = ids.unique(return_inverse=True)
@@ -184,7 +252,7 @@ def train_skipgram(
                 length = rate * sums.norm(dim=1, keepdim=True)
                 weight.index_add_(0, words, -rate / (length / LONGEST).clamp(min=1) * sums)
         done += 1
-        return loss.item() / max(block.inside.sum(), 1), norm
+        return loss.item() / max(predictions(block, cbow), 1), norm
 
     batches = blocks(
         sentences,
@@ -193,20 +261,21 @@ def train_skipgram(
         seed=seed,
         subsample=subsample,
         power=power,
+        noise=noise,
         window=window,
         size=size,
         groups=groups,
         shared=shared,
-    )
+    ).after(state)
     return run(
         step,
         lambda: {name: p.clone() for name, p in model.state_dict().items()},
         lambda: done,
-        islice(batches, state, None),
+        batches,
         steps=steps,
         evaluate=evaluate and (lambda: evaluate(model)),
         every=every,
         patience=None,
         progress=progress,
-        description="skip-gram",
+        description=objective,
     )
