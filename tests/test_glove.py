@@ -24,6 +24,7 @@ from rnncourse.glove.experiment import (
     fit_shares,
     found_neighbours,
     grammar_corpus,
+    hold_out,
     overlap,
     purity,
     shuffled_cells,
@@ -455,6 +456,13 @@ def test_shuffled_cells_keep_the_pairs_and_the_counts():
     assert (np.sort(X[upper]) == np.sort(Y[upper])).all()
 
 
+def test_held_out_pairs_are_not_fitted_either_way_round():
+    X = dense(cooccurrence(drawn_sentences(), V, 5))
+    fitted, out = hold_out(X, 0.4, np.random.default_rng(0))
+    assert np.array_equal(dense(fitted) + dense(out), X)
+    assert (dense(out) > 0).any() and not ((dense(fitted) > 0) & (dense(out) > 0).T).any()
+
+
 def test_shares_tell_structure_from_chance():
     rng = np.random.default_rng(0)
     u = rng.normal(size=30)
@@ -521,6 +529,11 @@ def test_judge_of_the_same_cost():
     for answer, message in wrong:
         with pytest.raises(AssertionError, match=message):
             judge(answer, np.random.default_rng(1))
+
+
+def test_questions_draw_the_cases_that_matter():
+    assert all((QUESTIONS["q1"].draw(np.random.default_rng(i))[0] == 0).any() for i in range(5))
+    assert {0, 1} <= set(map(len, QUESTIONS["q2"].draw(np.random.default_rng(0))[0]))
 
 
 def test_explorable_opens_at_red_and_wool():

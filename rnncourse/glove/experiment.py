@@ -280,6 +280,17 @@ def shuffled_cells(X, rng):
     return shuffled
 
 
+def hold_out(X, share, rng):
+    """Split the cells of a symmetric table into those to fit and others, pairs with their mirror images."""
+    out = np.triu(rng.random(X.shape) < share)
+    out |= out.T
+    parts = []
+    for inside in (~out, out):
+        i, j = np.nonzero(X * inside)
+        parts.append(Cooccurrence(i, j, X[i, j], len(X)))
+    return parts
+
+
 def fit_shares(X, seed, E, settings=INTERACTION):
     """Share of the cost of biases alone that vectors of E numbers take away, in fitted and in other cells.
 
@@ -298,12 +309,7 @@ def fit_shares(X, seed, E, settings=INTERACTION):
         How many different pairs of words are fitted.
     """
     rng = np.random.default_rng(seed)
-    out = np.triu(rng.random(X.shape) < settings["held_out"])
-    out |= out.T  # a pair is held out with its mirror image
-    parts = []
-    for inside in (~out, out):
-        i, j = np.nonzero(X * inside)
-        parts.append(Cooccurrence(i, j, X[i, j], len(X)))
+    parts = hold_out(X, settings["held_out"], rng)
     blind = glove_init(rng, len(X), 1)
     blind = blind._replace(weight_in=0 * blind.weight_in, weight_out=0 * blind.weight_out)  # stays zero
     costs = []
@@ -315,7 +321,7 @@ def fit_shares(X, seed, E, settings=INTERACTION):
         )
         costs.append([glove_forward(part, trained.params, x_max, exponent)[0] for part in parts])
     fitted, held_out = 1 - np.array(costs[1]) / costs[0]
-    return float(fitted), float(held_out), int((np.triu(X * ~out) > 0).sum())
+    return float(fitted), float(held_out), int((parts[0].rows <= parts[0].columns).sum())
 
 
 def record_interaction():
