@@ -7,6 +7,7 @@ import numpy as np
 
 from rnncourse._checks import check_choice, check_floats, check_ids, check_positive, check_shape
 from rnncourse._numerics import sum_rows
+from rnncourse.glove.checks import check_batch, check_counts, check_weighting
 from rnncourse.optim import Adagrad
 from rnncourse.training.loop import check_finite, run
 
@@ -146,20 +147,13 @@ def weight(x, x_max=100.0, exponent=0.75):
     ValueError
         If a count is negative or not finite, or a setting is out of range.
     """
-    _check_weighting(x_max, exponent)
+    check_weighting(x_max, exponent)
     x = np.asarray(x)
     check_floats(x=x)
     if (x < 0).any():
         raise ValueError(f"x must be at least 0, got {x.min()}")
     with np.errstate(over="ignore"):  # inf is above x_max too
         return np.minimum(x / x_max, 1) ** exponent
-
-
-def _check_weighting(x_max, exponent):
-    if not isinstance(x_max, Real) or not 0 < x_max < np.inf:
-        raise ValueError(f"x_max must lie in (0, inf), got {x_max!r}")
-    if not isinstance(exponent, Real) or not 0 < exponent <= 1:
-        raise ValueError(f"exponent must lie in (0, 1], got {exponent!r}")
 
 
 class GloVeParams(NamedTuple):
@@ -242,30 +236,12 @@ def _targets(counts, params, x_max, exponent):
     """Check counts and parameters; return rows, columns, logarithms and weights of the cells."""
     rows, columns, values, V = counts
     E = params.weight_in.shape[-1]
-    _check_counts(counts)
+    check_counts(counts)
     for name, size in zip(GloVeParams._fields, ({"E": E}, {"E": E}, {}, {}), strict=True):
         check_shape(name, getattr(params, name), V=V, **size)
     check_floats(**params._asdict())
     dtype = params.weight_in.dtype
     return rows, columns, np.log(values).astype(dtype), weight(values, x_max, exponent).astype(dtype)
-
-
-def _check_counts(counts):
-    rows, columns, values, V = counts
-    check_shape("rows", rows, n=None)
-    check_shape("columns", columns, n=len(rows))
-    check_shape("values", values, n=len(rows))
-    check_ids("rows", rows, V)
-    check_ids("columns", columns, V)
-    check_floats(values=values)
-    if not len(values) or values.min() <= 0:
-        raise ValueError("values must be above 0, at least one of them: cells that are zero are left out")
-
-
-def _check_batch(batch, n):
-    check_ids("batch", batch, n)
-    if batch.ndim != 1 or not len(batch):
-        raise ValueError(f"batch must hold indices of cells, at least one, got shape {batch.shape}")
 
 
 def glove_backward(dcost, cache):
@@ -386,7 +362,7 @@ def train_glove(
 
     def step(batch):
         batch = np.asarray(batch)
-        _check_batch(batch, len(rows))
+        check_batch(batch, len(rows))
         i, j = rows[batch], columns[batch]
         with np.errstate(over="ignore", invalid="ignore"):
             e, theta = params.weight_in.take(i, 0), params.weight_out.take(j, 0)

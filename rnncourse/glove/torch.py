@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from rnncourse._checks import check_choice, check_positive, check_shape
-from rnncourse.glove.numpy import _check_batch, _check_counts, _check_weighting
+from rnncourse.glove.checks import check_batch, check_counts, check_weighting
 from rnncourse.training.loop import check_finite, run
 
 
@@ -29,7 +29,7 @@ def weight(x, x_max=100.0, exponent=0.75):
     ValueError
         If a count is negative or not finite, or a setting is out of range.
     """
-    _check_weighting(x_max, exponent)
+    check_weighting(x_max, exponent)
     if not x.is_floating_point():
         raise ValueError(f"x must hold floats, got dtype {x.dtype}")
     if not x.isfinite().all():
@@ -114,7 +114,7 @@ def train_glove(
     Diverged, ValueError
         As the NumPy function.
     """
-    _check_counts(counts)
+    check_counts(counts)
     check_shape("weight_in", model.weight_in, V=counts.V, E=None)
     like = {"device": model.weight_in.device, "dtype": model.weight_in.dtype}
     rows, columns = (torch.as_tensor(a, device=like["device"]) for a in counts[:2])
@@ -124,7 +124,7 @@ def train_glove(
 
     def step(batch):
         batch = np.asarray(batch)
-        _check_batch(batch, len(rows))
+        check_batch(batch, len(rows))
         batch = torch.as_tensor(batch, device=like["device"])
         optimiser.zero_grad()
         cost = model(rows[batch], columns[batch], log_count[batch], f[batch])
