@@ -1,9 +1,8 @@
 """Counting words near each other, and training GloVe, on the tales.
 
 Words a second are 46,771 divided by the seconds of a counting row; cells a second are 115,417 times the
-passes, divided by the seconds of a training row. Stanford's C program (1.16 million words and 2.0 million
-cells a second, measured on another run) is not run here. The last row compares with a loop in C that takes
-its steps, cell by cell, compiled where the machine has a compiler.
+passes, divided by the seconds of a training row. The last row compares with a loop in C that takes
+the steps of Stanford's program, cell by cell, compiled where the machine has a compiler.
 """
 
 import ctypes

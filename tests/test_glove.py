@@ -1,6 +1,7 @@
 """GloVe against a slow counter, autograd, central differences, torch's Adagrad and SciPy's SVD."""
 
 import math
+import tracemalloc
 from collections import Counter
 from unittest.mock import patch
 
@@ -13,7 +14,23 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 import rnncourse
-from rnncourse.glove.experiment import GRAMMAR, grammar_corpus, purity, word_classes
+import rnncourse.glove.experiment as experiment
+from rnncourse.data.words import WordVocabulary
+from rnncourse.glove.exercise import QUESTIONS
+from rnncourse.glove.experiment import (
+    GRAMMAR,
+    INTERACTION,
+    TALES,
+    fit_shares,
+    found_neighbours,
+    grammar_corpus,
+    hold_out,
+    overlap,
+    purity,
+    shuffled_cells,
+    word_classes,
+)
+from rnncourse.glove.explorable import WORDS, explorable
 from rnncourse.glove.numpy import (
     Cooccurrence,
     GloVeParams,
@@ -110,14 +127,34 @@ def test_counts_equal_a_slow_counter():
                     assert len(counts.values) == (expected > 0).sum()
 
 
-def test_counts_in_pieces_are_the_same():
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_counts_in_pieces_are_the_same(symmetric):
     sentences = drawn_sentences() * 3
-    whole = cooccurrence(sentences, V, 5)
-    for chunk in (1, 2, 3, 7, 1000):
+    whole = cooccurrence(sentences, V, 5, symmetric=symmetric)
+    for chunk in (1, 2, 3, 7, 30, 1000):
         with patch.object(rnncourse.glove.numpy, "CHUNK", chunk):
-            pieces = cooccurrence(sentences, V, 5)
-        assert (pieces.rows == whole.rows).all() and (pieces.columns == whole.columns).all()
+            pieces = cooccurrence(sentences, V, 5, symmetric=symmetric)
+        assert np.array_equal(pieces.rows, whole.rows) and np.array_equal(pieces.columns, whole.columns)
         check_parity({"values": pieces.values}, {"values": whole.values}, 1e-12)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_memory_is_what_the_docstring_says(symmetric):
+    # Many pieces, whose cells repeat: 16 pieces of 5 * 2^12 pairs each, at most 200^2 different cells.
+    size, chunk, words = 200, 2**12, 2**16
+    sentences = [np.random.default_rng(i).integers(0, size, 64) for i in range(words // 64)]
+    with patch.object(rnncourse.glove.numpy, "CHUNK", chunk):
+        cooccurrence(sentences[:2], size, 5)  # what is loaded on first use does not count
+        tracemalloc.start()
+        try:
+            counts = cooccurrence(sentences, size, 5, symmetric=symmetric)
+            held, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    cells = len(counts.values)
+    assert cells > 0.9 * size**2
+    assert held < 24 * cells + 20_000
+    assert peak < 32 * words + 64 * 5 * chunk + 150 * cells
 
 
 def test_worked_example():
@@ -308,6 +345,7 @@ def test_every_cell_comes_once_an_epoch():
     assert [len(b) for b in drawn_batches] == [6, 6, 6, 2] * 2
     for epoch in (drawn_batches[:4], drawn_batches[4:]):
         assert sorted(np.concatenate(epoch)) == list(range(20))
+    assert not np.array_equal(*(np.concatenate(epoch) for epoch in (drawn_batches[:4], drawn_batches[4:])))
 
 
 @pytest.mark.equation("glove-final")
@@ -321,7 +359,6 @@ def test_final_vectors_are_sum_and_mean():
         check_parity({"vectors": torch_glove_vectors(as_torch(params), how)}, {"vectors": factor * expected})
 
 
-@pytest.mark.equation("glove-pmi")
 def test_centred_logarithms_are_centred_pmi():
     rng = np.random.default_rng(2)
     X = rng.uniform(0.1, 9, (V, V))
@@ -376,6 +413,11 @@ def test_neighbours_equal_scikit_learn():
     vectors = np.random.default_rng(6).normal(size=(30, 5))
     _, found = NearestNeighbors(n_neighbors=5, metric="cosine").fit(vectors).kneighbors(vectors)
     assert (neighbours(vectors, 4) == found[:, 1:]).all()
+    # The squares of such numbers over- and underflow; their directions do not.
+    for scale in (1e200, 1e-200):
+        assert (neighbours(vectors * scale, 4) == found[:, 1:]).all()
+    # Of equal cosines the lower id comes first, however many there are.
+    assert (neighbours(np.ones((100, 2)), 99)[50] == np.delete(np.arange(100), 50)).all()
     # All cosines to a zero vector are 0, and it is not its own neighbour.
     vectors[3] = 0
     assert 3 not in neighbours(vectors, 4)[3] and (neighbours(vectors, 4)[3] == [0, 1, 2, 4]).all()
@@ -388,6 +430,116 @@ def test_classes_of_the_grammar():
     nearest = np.array([[1], [2], [0], [0], [0], [6], [5]])
     assert purity(nearest, classes) == 3 / 4  # cat, sees, watches of cat, dog, sees, watches
     assert GRAMMAR["neighbours"] == 1
+
+
+def test_words_without_a_vector_are_left_out():
+    matrix = np.random.default_rng(8).normal(size=(V, V))
+    matrix[2] = 0
+    vectors = svd_vectors(matrix, E)
+    assert (vectors.any(1) == (np.arange(V) != 2)).all()
+    parts = np.kron(np.diag([3.0, 2, 1]), np.ones((2, 2)))  # of three groups two singular values reach two
+    assert (svd_vectors(parts, 2).any(1) == [True] * 4 + [False] * 2).all()
+    nearest = found_neighbours(vectors, 2)
+    assert (nearest[2] == -1).all() and 2 not in nearest
+    rest = np.delete(np.arange(V), 2)
+    assert (nearest[rest] == rest[neighbours(vectors[rest], 2)]).all()
+    other = found_neighbours(np.eye(V), 2)
+    assert overlap(nearest, other) == neighbour_overlap(nearest[rest], other[rest])
+    assert purity(nearest, [frozenset("a")] * V) == 1
+
+
+def test_shuffled_cells_keep_the_pairs_and_the_counts():
+    X = dense(cooccurrence(drawn_sentences(), V, 2))
+    Y = shuffled_cells(X, np.random.default_rng(0))
+    assert (Y == Y.T).all() and ((X > 0) == (Y > 0)).all() and not np.array_equal(X, Y)
+    upper = np.triu_indices(V)
+    assert (np.sort(X[upper]) == np.sort(Y[upper])).all()
+
+
+def test_held_out_pairs_are_not_fitted_either_way_round():
+    X = dense(cooccurrence(drawn_sentences(), V, 5))
+    fitted, out = hold_out(X, 0.4, np.random.default_rng(0))
+    assert np.array_equal(dense(fitted) + dense(out), X)
+    assert (dense(out) > 0).any() and not ((dense(fitted) > 0) & (dense(out) > 0).T).any()
+
+
+def test_shares_tell_structure_from_chance():
+    rng = np.random.default_rng(0)
+    u = rng.normal(size=30)
+    X = np.exp(np.outer(u, u))
+    settings = INTERACTION | {"epochs": 100, "batch": 64}
+    fitted, held_out, pairs = fit_shares(X, 0, 2, settings)
+    assert fitted > 0.9 and held_out > 0.9 and 0.85 < pairs / (30 * 31 / 2) < 0.95
+    fitted, held_out, _ = fit_shares(shuffled_cells(X, rng), 0, 2, settings)
+    assert held_out < 0.1 < fitted < 0.9
+
+
+def test_records_draw_a_new_seed_for_each_run(monkeypatch):
+    few = {"seeds": 2, "epochs": 1, "skipgram_epochs": 1, "E": 4, "min_count": 40, "other_settings": {}}
+    monkeypatch.setattr(experiment, "TALES", TALES | few)
+    record = experiment.record_tales()
+    assert len(set(record["cost"])) == 2
+    assert all(record["overlap"][f"{name} | {name}"][0] < 1 for name in ("GloVe e", "skip-gram"))
+    few |= {"sentences": [200], "skipgram_epochs_more": 1}
+    monkeypatch.setattr(experiment, "GRAMMAR", GRAMMAR | few)
+    monkeypatch.setattr(experiment, "grammar_run", lambda seed, sentences: {"run": (seed, sentences)})
+    assert [run["run"] for run in experiment.record_grammar()["runs"]] == [(0, 200), (1, 200)]
+    monkeypatch.undo()
+    first, second = (experiment.grammar_run(seed, 200, GRAMMAR | few, quick=True) for seed in (0, 1))
+    assert first["purity"]["rows of X"] != second["purity"]["rows of X"]  # no start: another corpus
+    monkeypatch.setattr(experiment, "INTERACTION", INTERACTION | few | {"sentences": 200, "E": [2]})
+    runs = experiment.record_interaction()["runs"]
+    assert len({run["fitted"] for run in runs}) == 4
+
+
+def test_judge_of_the_same_cost():
+    judge = QUESTIONS["q5"].judge
+
+    def scaled(p, low, high, error=1.0):
+        factors = np.geomspace(low, high, p.weight_in.shape[1])
+        return p._replace(weight_in=p.weight_in * factors * error, weight_out=p.weight_out / factors)
+
+    def turned(p):
+        Q, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(p.weight_in.shape[1],) * 2))
+        return p._replace(weight_in=p.weight_in @ Q, weight_out=p.weight_out @ Q)
+
+    def mixed(p):
+        A = np.random.default_rng(0).normal(size=(p.weight_in.shape[1],) * 2)
+        return p._replace(weight_in=p.weight_in @ A.T, weight_out=p.weight_out @ np.linalg.inv(A))
+
+    def shifted(p):
+        c = np.random.default_rng(0).normal(size=p.weight_in.shape[1]) * 10
+        return p._replace(weight_in=p.weight_in + c, bias_out=p.bias_out - p.weight_out @ c)
+
+    def in_place(p):
+        p.weight_in[:] *= 2
+        return p
+
+    for right in (mixed, shifted, lambda p: scaled(p, 0.01, 100), lambda p: scaled(p, 0.1, 10)):
+        judge(right, np.random.default_rng(1))
+    wrong = [
+        (lambda p: p, "0% of the words"),
+        (turned, "0% of the words"),
+        (lambda p: scaled(p, 0.9, 1.1), "% of the words"),
+        (lambda p: scaled(p, 0.01, 100, 1 + 1e-6), "the cost must stay the same"),
+        (lambda p: tuple(p), "return GloVeParams, got tuple"),
+        (lambda p: p._replace(bias_in=p.bias_in[:, None]), "bias_in must be finite and have shape"),
+        (in_place, "changes its argument in place"),
+    ]
+    for answer, message in wrong:
+        with pytest.raises(AssertionError, match=message):
+            judge(answer, np.random.default_rng(1))
+
+
+def test_questions_draw_the_cases_that_matter():
+    assert all((QUESTIONS["q1"].draw(np.random.default_rng(i))[0] == 0).any() for i in range(5))
+    assert {0, 1} <= set(map(len, QUESTIONS["q2"].draw(np.random.default_rng(0))[0]))
+
+
+def test_explorable_opens_at_red_and_wool():
+    vocabulary = WordVocabulary.of([WORDS], specials=())
+    data = explorable([vocabulary.encode(WORDS)], vocabulary).data
+    assert [data["words"][i] for i in data["chosen"]] == ["red", "wool"]
 
 
 def test_dtype_is_kept_and_arguments_are_not_changed():
@@ -408,6 +560,7 @@ def test_large_numbers_do_not_warn():
     params = params._replace(bias_in=params.bias_in + 1e4, weight_in=params.weight_in * 1e4)
     cost, cache = glove_forward(counts, params)
     assert np.isfinite(cost) and all(np.isfinite(d).all() for d in glove_backward(1.0, cache))
+    assert weight(np.array([1e300]), 1e-300) == 1
     extreme = counts._replace(values=np.geomspace(1e-300, 1e300, len(counts.values)))
     assert np.isfinite(glove_forward(extreme, params)[0])
 
@@ -479,6 +632,14 @@ def test_messages():
             lambda: train_glove(counts, params, batches(), exponent=2),
             "exponent must lie in (0, 1], got 2",
         ),
+        (
+            lambda: train_glove(counts, params, [np.array([], int)], progress=False),
+            "batch must hold indices of cells, at least one, got shape (0,)",
+        ),
+        (
+            lambda: train_glove(counts, params, [np.array([20])], progress=False),
+            "batch must lie in 0 .. V - 1 = 19, got 20 .. 20",
+        ),
         (lambda: glove_vectors(params, "max"), "how must be one of 'sum', 'mean', got 'max'"),
         (lambda: shifted_ppmi(nan), "pmi must be finite or minus infinity, got nan or plus infinity"),
         (lambda: shifted_ppmi(np.ones((2, 2)), 0.5), "k must lie in [1, inf), got 0.5"),
@@ -498,6 +659,70 @@ def test_messages():
         with pytest.raises(ValueError) as caught:
             call()
         assert str(caught.value) == message
+
+
+def test_messages_of_the_twin():
+    counts, params = drawn()
+    x, model = torch.ones(2), as_torch(params)
+
+    def train_on(counts, batches=batches, **settings):
+        return torch_train_glove(model, counts, batches(), progress=False, **settings)
+
+    cases = [
+        (lambda: torch_weight(x, 0), "x_max must lie in (0, inf), got 0"),
+        (lambda: torch_weight(x, 10, 2), "exponent must lie in (0, 1], got 2"),
+        (lambda: torch_weight(-x), "x must be at least 0, got -1.0"),
+        (lambda: torch_weight(x / 0), "x must be finite, got nan or inf"),
+        (lambda: torch_weight(x.int()), "x must hold floats, got dtype torch.int32"),
+        (lambda: GloVe(0, E), "V must be an integer of at least 1, got 0"),
+        (lambda: GloVe(V, 0), "E must be an integer of at least 1, got 0"),
+        (
+            lambda: model(torch.arange(3), torch.arange(3), torch.ones(2), torch.ones(3)),
+            "log_count must have shape (n,) = (3,), got (2,)",
+        ),
+        (
+            lambda: train_on(counts._replace(values=counts.values * 0)),
+            "values must be above 0, at least one of them: cells that are zero are left out",
+        ),
+        (
+            lambda: train_on(counts._replace(rows=counts.rows + V)),
+            "rows must lie in 0 .. V - 1 = 6, got 7 .. 13",
+        ),
+        (
+            lambda: train_on(counts._replace(V=V + 1)),
+            "weight_in must have shape (V, E) = (8, any), got (7, 3)",
+        ),
+        (lambda: train_on(counts, x_max=0), "x_max must lie in (0, inf), got 0"),
+        (
+            lambda: train_on(counts, lambda: [np.array([], int)]),
+            "batch must hold indices of cells, at least one, got shape (0,)",
+        ),
+        (lambda: torch_glove_vectors(model, "max"), "how must be one of 'sum', 'mean', got 'max'"),
+    ]
+    for call, message in cases:
+        with pytest.raises(ValueError) as caught:
+            call()
+        assert str(caught.value) == message
+
+
+def test_twin_starts_as_the_reference_does():
+    torch.manual_seed(0)
+    for params in (
+        dict(GloVe(50, 4).named_parameters()),
+        glove_init(np.random.default_rng(0), 50, 4)._asdict(),
+    ):
+        for p in params.values():
+            p = np.asarray(p.detach() if isinstance(p, torch.Tensor) else p)
+            assert -1 / 8 <= p.min() < -0.1 and 0.1 < p.max() <= 1 / 8
+
+
+def test_twin_goes_on_with_its_optimiser():
+    counts, params = drawn()
+    whole = torch_train_glove(as_torch(params), counts, batches(), progress=False)
+    model = as_torch(params)
+    first = torch_train_glove(model, counts, batches()[:5], progress=False)
+    second = torch_train_glove(model, counts, batches()[5:], optimiser=first.state, progress=False)
+    check_parity(second.params, whole.params, 1e-14)
 
 
 def trained_on(device, dtype, tolerance):

@@ -294,6 +294,10 @@ def test_blocks_hold_the_pairs_and_the_noise():
     assert done == sorted(done) and done[0] == 0 and 0.95 < done[-1] < 1
     for block, again in zip(drawn, blocks(sentences, 9, **arguments), strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(block, again, strict=True))
+    given = np.arange(9) / 36
+    negatives = [b.negatives for b in blocks(sentences, 9, **arguments, noise=given)]
+    share = np.bincount(np.concatenate(negatives), minlength=9) / np.concatenate(negatives).size
+    assert np.abs(share - given).max() < 0.02
     long = [rng.integers(0, 9, 9000) ** 2 // 8]
     counts = np.bincount(long[0], minlength=9)
     thinned = blocks(long, 9, window=1, epochs=1, seed=0, subsample=0.05)
@@ -686,7 +690,13 @@ def test_torch_trains_with_a_held_out_loss():
     assert history.evaluation[0] == pytest.approx(6 * np.log(2), rel=1e-6) and len(history.evaluation) > 2
     model = Word2Vec(9, E, dtype=torch.float64)
     params = Word2VecParams(*(p.detach().numpy() for p in model.parameters()))
-    assert evaluate(model) == held_out(corpus(1), np.full(9, 1 / 9), window=2)(params)
+    params = Word2VecParams(params.weight_in, params.weight_in[::-1].copy())
+    model.weight_out.data.copy_(torch.tensor(params.weight_out))
+    for objective in ("skip-gram", "cbow"):
+        arguments = corpus(1), noise_distribution(np.arange(1, 10))
+        sets = dict(window=2, objective=objective, keep=np.full(9, 0.8))
+        expected = held_out(*arguments, **sets)(params)
+        check_parity({"loss": torch_held_out(*arguments, **sets)(model)}, {"loss": expected})
 
 
 def test_both_at_zero_is_a_saddle():

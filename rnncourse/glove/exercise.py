@@ -17,8 +17,10 @@ from rnncourse.grading.check import Parity, Property
 
 
 def _draw_weight(rng):
+    x = rng.uniform(0, 20, int(rng.integers(6, 12)))
+    x[int(rng.integers(len(x)))] = 0
     return (
-        rng.uniform(0, 20, int(rng.integers(6, 12))),
+        x,
         float(rng.uniform(2, 9)),
         float(rng.uniform(0.3, 0.9)),
     )
@@ -26,7 +28,8 @@ def _draw_weight(rng):
 
 def _draw_sentences(rng):
     V = int(rng.integers(4, 7))
-    sentences = tuple(rng.integers(0, V, int(rng.integers(3, 9))) for _ in range(3))
+    lengths = int(rng.integers(3, 9)), 0, 1, int(rng.integers(2, 9)), int(rng.integers(3, 9))
+    sentences = tuple(rng.integers(0, V, length) for length in lengths)
     return sentences, V, int(rng.integers(2, 5))
 
 
@@ -69,7 +72,10 @@ def moved(params, others):
 def _judge_other(answer, rng):
     for _ in range(3):
         X, params = draw_fit(rng, V=int(rng.integers(50, 80)), E=int(rng.integers(8, 14)))
-        others = answer(params)
+        given = GloVeParams(*(p.copy() for p in params))
+        others = answer(given)
+        if not all(np.array_equal(a, b) for a, b in zip(given, params, strict=True)):
+            raise AssertionError("your function changes its argument in place: work on a copy")
         if not isinstance(others, GloVeParams):
             raise AssertionError(f"return GloVeParams, got {type(others).__name__}")
         for name, given in params._asdict().items():

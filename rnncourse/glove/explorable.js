@@ -29,7 +29,7 @@ function render({ model, el }) {
   const [beside, legend] = [html("div", { class: "xp-row" }), html("p", { class: "xp-note" })];
   stage.append(box, legend, beside);
   kit.sideways(box);
-  const X_MAX = [1, 2, 5, 10, 20, 50, 100, 200, 500];
+  const X_MAX = [0.1, 1, 2, 5, 10, 20, 50, 100, 200, 500];
 
   function set(changes) {
     Object.assign(input, changes);
@@ -55,7 +55,7 @@ function render({ model, el }) {
     }),
   };
   controls.append(...Object.values(settings).map((control) => control.node),
-    kit.button("all cells alike", () => set({ x_max: 1, exponent: 0.05 })),
+    kit.button("all cells alike", () => set({ x_max: 0.1 })),
     kit.button("start again", () => set(start)));
 
   function choose(i, j) {
@@ -101,7 +101,7 @@ function render({ model, el }) {
   /* f against the count, logarithmic, with the chosen pair. */
   function curve({ X, f }) {
     const [width, height, left, right, top, bottom] = [336, 170, 44, 22, 12, 40];
-    const [low, high] = [0.2, 1000];
+    const [low, high] = [0.1, 1000];
     const x = (v) => left + (Math.log(v / low) / Math.log(high / low)) * (width - left - right);
     const y = (v) => height - bottom - v * (height - top - bottom);
     const points = [...Array(81).keys()].map((k) => low * (high / low) ** (k / 80))
@@ -134,7 +134,7 @@ function render({ model, el }) {
     const count = X[i][j];
     return html("div", { style: "flex: 1 1 230px" },
       line(html("strong", {}, `${words[i]}, ${words[j]}`)),
-      line(`meetings at distance 1 to ${input.window}: ${met.join(", ")}`),
+      line(`meetings at distance 1 to ${input.window}: ${met.join(", ")}${i === j ? " (each from both sides)" : ""}`),
       line(count ? `X = ${parts.join(" + ")} = ${short(count)}` : "X = 0: the two never meet"),
       line(count
         ? `f = ${count < input.x_max ? `(${short(count)} / ${input.x_max})` : "1"}` +
@@ -146,12 +146,18 @@ function render({ model, el }) {
     const result = compute({ ...input, meetings });
     kit.swap(box, grid(result));
     const percent = (value) => `${Math.round(100 * value)}%`;
-    legend.replaceChildren("Numbers: counts X. Colour: the weight f, from none to full. Dashed: zero, out of the cost.");
+    legend.replaceChildren("Numbers: counts X. Colour: the weight f, from 0 (none) to 1 (deepest). Dashed: zero, out of the cost.");
     beside.replaceChildren(curve(result), pair(result));
     say.textContent = `Of ${words.length ** 2} cells, ${percent(result.empty)} are zero and weigh nothing, ` +
       `${percent(result.full)} weigh 1, and the ${result.half} heaviest hold half of the weight.`;
   }
   draw();
+  /* On a narrow page the chosen cell may lie outside the box. */
+  requestAnimationFrame(() => {
+    const cell = box.querySelector("button[aria-pressed='true']").getBoundingClientRect();
+    const around = box.getBoundingClientRect();
+    box.scrollLeft += Math.max(0, cell.right - around.right + 8);
+  });
 }
 
 export default { render };

@@ -7,7 +7,7 @@ import numpy as np
 from rnncourse.explorable import Explorable
 from rnncourse.glove.numpy import cooccurrence, dense, weight
 
-WORDS = "the king queen mother father red wool monday sunday two three river sea".split()
+WORDS = "the king queen mother father red wool friday sunday two three river sea".split()
 
 
 def explorable(sentences, vocabulary):
@@ -83,6 +83,6 @@ def random_input(rng):
         "meetings": rng.poisson(rng.exponential(4, (1, n, n)), (5, n, n)).tolist(),
         "window": int(rng.integers(1, 6)),
         "weighting": ["harmonic", "flat"][rng.integers(2)],
-        "x_max": float(rng.choice([1, 3.5, 10, 100])),
+        "x_max": float(rng.choice([0.1, 1, 3.5, 10, 100])),
         "exponent": float(rng.uniform(0.1, 1)),
     }

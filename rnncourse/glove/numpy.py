@@ -7,6 +7,7 @@ import numpy as np
 
 from rnncourse._checks import check_choice, check_floats, check_ids, check_positive, check_shape
 from rnncourse._numerics import sum_rows
+from rnncourse.glove.checks import check_batch, check_counts, check_weighting
 from rnncourse.optim import Adagrad
 from rnncourse.training.loop import check_finite, run
 
@@ -31,9 +32,10 @@ def cooccurrence(sentences, V, window=10, weighting="harmonic", symmetric=True):
     """Count which words stand near which, within sentences.
 
     Implements :eq:`glove-count` of book/glove. Source: Pennington, Socher and Manning (2014), who count over
-    a text without ends of sentences. Memory: 16 bytes a word of the text, 16 window bytes for each of at most
-    ``CHUNK`` words that are counted at once, and 24 bytes a cell that is not zero; while cells are joined,
-    three times that. A full matrix would take 8 V^2 bytes.
+    a text without ends of sentences. Memory: the text is worked through in pieces of ``CHUNK`` words, and the
+    cells of the pieces are merged whenever they have become as many as those held. The result takes 24 bytes
+    a cell that is not zero. While it is made, at most 32 bytes a word, 64 window bytes for each word of a
+    piece, and 150 bytes a cell; a test measures it. A full matrix would take 8 V^2 bytes.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ def cooccurrence(sentences, V, window=10, weighting="harmonic", symmetric=True):
     ids = ids.astype(np.int64, copy=False)
     sentence = np.repeat(np.arange(len(sentences)), [len(s) for s in sentences])
     share = 1 / np.arange(1, window + 1) if weighting == "harmonic" else np.ones(window)
-    cells = []
+    parts, pending = [], 0  # the cells of all pieces but the latest ones, and these
     for start in range(0, len(ids), CHUNK):
         stop = min(start + CHUNK, len(ids))
         pairs = [np.empty(0, np.int64)]
@@ -87,14 +89,22 @@ def cooccurrence(sentences, V, window=10, weighting="harmonic", symmetric=True):
             pairs.append(((ids[word] * V + ids[context]) * window + d - 1)[near])
         # The distance is the last digit of a pair's number: one sort brings equal cells together.
         pairs = np.sort(np.concatenate(pairs))
-        cells.append(sum_rows(pairs // window, share[pairs % window]))
-    cell, value = (np.concatenate(parts) for parts in zip(*cells, strict=True))
-    if len(cells) > 1:
-        cell, value = sum_rows(cell, value)
+        parts.append(sum_rows(pairs // window, share[pairs % window]))
+        pending += len(parts[-1][0])
+        if pending >= len(parts[0][0]):
+            parts, pending = [_merged(parts)], 0
+    cell, value = _merged(parts)
     if symmetric:
         mirrored = cell % V * V + cell // V
         cell, value = sum_rows(np.concatenate([cell, mirrored]), np.concatenate([value, value]))
     return Cooccurrence(cell // V, cell % V, value, V)
+
+
+def _merged(parts):
+    """Cells and values of all parts, each cell once."""
+    if len(parts) == 1:
+        return parts[0]
+    return sum_rows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def dense(counts):
@@ -137,19 +147,13 @@ def weight(x, x_max=100.0, exponent=0.75):
     ValueError
         If a count is negative or not finite, or a setting is out of range.
     """
-    _check_weighting(x_max, exponent)
+    check_weighting(x_max, exponent)
     x = np.asarray(x)
     check_floats(x=x)
     if (x < 0).any():
         raise ValueError(f"x must be at least 0, got {x.min()}")
-    return np.minimum(x / x_max, 1) ** exponent
-
-
-def _check_weighting(x_max, exponent):
-    if not isinstance(x_max, Real) or not 0 < x_max < np.inf:
-        raise ValueError(f"x_max must lie in (0, inf), got {x_max!r}")
-    if not isinstance(exponent, Real) or not 0 < exponent <= 1:
-        raise ValueError(f"exponent must lie in (0, 1], got {exponent!r}")
+    with np.errstate(over="ignore"):  # inf is above x_max too
+        return np.minimum(x / x_max, 1) ** exponent
 
 
 class GloVeParams(NamedTuple):
@@ -232,14 +236,7 @@ def _targets(counts, params, x_max, exponent):
     """Check counts and parameters; return rows, columns, logarithms and weights of the cells."""
     rows, columns, values, V = counts
     E = params.weight_in.shape[-1]
-    check_shape("rows", rows, n=None)
-    check_shape("columns", columns, n=len(rows))
-    check_shape("values", values, n=len(rows))
-    check_ids("rows", rows, V)
-    check_ids("columns", columns, V)
-    check_floats(values=values)
-    if not len(values) or values.min() <= 0:
-        raise ValueError("values must be above 0, at least one of them: cells that are zero are left out")
+    check_counts(counts)
     for name, size in zip(GloVeParams._fields, ({"E": E}, {"E": E}, {}, {}), strict=True):
         check_shape(name, getattr(params, name), V=V, **size)
     check_floats(**params._asdict())
@@ -356,7 +353,7 @@ def train_glove(
     Raises
     ------
     Diverged, ValueError
-        As :func:`rnncourse.training.numpy.train`, and if counts and parameters do not fit.
+        As :func:`rnncourse.training.numpy.train`, and if the arguments do not fit.
     """
     rows, columns, log_count, f = _targets(counts, params, x_max, exponent)
     adagrad = Adagrad(lr)
@@ -364,6 +361,8 @@ def train_glove(
     state = GloVeParams(*(s.copy() for s in (adagrad.init(params) if state is None else state)))
 
     def step(batch):
+        batch = np.asarray(batch)
+        check_batch(batch, len(rows))
         i, j = rows[batch], columns[batch]
         with np.errstate(over="ignore", invalid="ignore"):
             e, theta = params.weight_in.take(i, 0), params.weight_out.take(j, 0)
@@ -477,7 +476,8 @@ def svd_vectors(matrix, E, power=0.5):
     Returns
     -------
     (V, E) array
-        Each column has its sign chosen so that its largest element is positive.
+        Each column has its sign chosen so that its largest element is positive. A word that has no part in
+        them, such as one whose row is zero, has the vector zero.
 
     Raises
     ------
@@ -494,6 +494,7 @@ def svd_vectors(matrix, E, power=0.5):
     u, s, _ = np.linalg.svd(matrix)
     u = u[:, :E]
     u = u * np.sign(u[np.abs(u).argmax(0), np.arange(E)])
+    u[np.abs(u).max(1) < len(u) * np.finfo(u.dtype).eps] = 0  # rounding alone
     return u * s[:E] ** power
 
 
@@ -528,8 +529,9 @@ def neighbours(vectors, n):
     check_positive("n", n)
     if n >= len(vectors):
         raise ValueError(f"n must be below V = {len(vectors)}, got {n}")
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.where(norms > 0, norms, 1)
+    largest = np.abs(vectors).max(1, keepdims=True)  # first, or the squares over- or underflow
+    unit = vectors / np.where(largest > 0, largest, 1)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1)
     cosines = unit @ unit.T
     np.fill_diagonal(cosines, -np.inf)
     return np.argsort(-cosines, axis=1, kind="stable")[:, :n]

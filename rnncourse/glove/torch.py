@@ -1,9 +1,11 @@
 """GloVe in PyTorch: the cost as a module, and training with sparse gradients on any device."""
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
-from rnncourse._checks import check_choice, check_shape
+from rnncourse._checks import check_choice, check_positive, check_shape
+from rnncourse.glove.checks import check_batch, check_counts, check_weighting
 from rnncourse.training.loop import check_finite, run
 
 
@@ -20,7 +22,20 @@ def weight(x, x_max=100.0, exponent=0.75):
     Returns
     -------
     tensor
+        Of the shape of `x`, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If a count is negative or not finite, or a setting is out of range.
     """
+    check_weighting(x_max, exponent)
+    if not x.is_floating_point():
+        raise ValueError(f"x must hold floats, got dtype {x.dtype}")
+    if not x.isfinite().all():
+        raise ValueError("x must be finite, got nan or inf")
+    if (x < 0).any():
+        raise ValueError(f"x must be at least 0, got {x.min().item()}")
     return (x / x_max).clamp(max=1) ** exponent
 
 
@@ -40,14 +55,16 @@ class GloVe(torch.nn.Module):
 
     def __init__(self, V, E, device=None, dtype=None):
         super().__init__()
+        check_positive("V", V)
+        check_positive("E", E)
         for name, shape in {"weight_in": (V, E), "weight_out": (V, E), "bias_in": V, "bias_out": V}.items():
             start = (torch.rand(shape, device=device, dtype=dtype) - 0.5) / E
             setattr(self, name, torch.nn.Parameter(start))
 
     def forward(self, rows, columns, log_count, f):
         """Cost of the cells (rows, columns), each a vector of n; no gradient flows to counts and weights."""
-        check_shape("columns", columns, n=len(rows))
-
+        for name, cells in {"columns": columns, "log_count": log_count, "f": f}.items():
+            check_shape(name, cells, n=len(rows))
         e = F.embedding(rows, self.weight_in, sparse=True)
         theta = F.embedding(columns, self.weight_out, sparse=True)
         biases = self.bias_in.gather(0, rows, sparse_grad=True)
@@ -91,7 +108,14 @@ def train_glove(
     -------
     Trained
         Its ``params`` are a copy of the module's state_dict, its ``state`` is the optimiser.
+
+    Raises
+    ------
+    Diverged, ValueError
+        As the NumPy function.
     """
+    check_counts(counts)
+    check_shape("weight_in", model.weight_in, V=counts.V, E=None)
     like = {"device": model.weight_in.device, "dtype": model.weight_in.dtype}
     rows, columns = (torch.as_tensor(a, device=like["device"]) for a in counts[:2])
     values = torch.as_tensor(counts.values, device=like["device"])
@@ -99,6 +123,8 @@ def train_glove(
     optimiser = optimiser or torch.optim.Adagrad(model.parameters(), lr)
 
     def step(batch):
+        batch = np.asarray(batch)
+        check_batch(batch, len(rows))
         batch = torch.as_tensor(batch, device=like["device"])
         optimiser.zero_grad()
         cost = model(rows[batch], columns[batch], log_count[batch], f[batch])

@@ -38,7 +38,7 @@ def map_words(found=None, seed=0):
 
 
 def explorable():
-    """Draw the figure of the chapter; it starts at "five".
+    """Draw the figure of the chapter; it starts at "mother".
 
     Returns
     -------
@@ -51,7 +51,7 @@ def explorable():
         # Thousandths of the longest component and of the map's width.
         "vectors": (directions * (999 / np.abs(directions).max())).round().astype(int).tolist(),
         "positions": (1000 * y / y.max()).round().astype(int).tolist(),
-        "start": "five",
+        "start": "mother",
         "k": 8,
     }
     return Explorable(Path(__file__).with_suffix(".js"), "A map of words and their nearest vectors", data)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_floats, check_ids, check_positive, check_shape
+from rnncourse._checks import check_choice, check_floats, check_ids, check_positive, check_shape
 
 PART = 100_000
 """Words that are drawn for at once; it bounds the memory, whatever the size of the corpus."""
@@ -332,6 +332,43 @@ def blocks(
     noise = noise_distribution(counts, power) if noise is None else check_noise(noise, V)
     keep = np.ones(V) if subsample is None else keep_probability(counts, subsample)
     return Blocks(ids, sentence, keep, np.cumsum(noise), seed=seed, **settings)
+
+
+def held_out_draws(sentences, noise, window, negatives, seed, keep, objective):
+    """What the held-out loss reads, drawn once; the arguments are those of ``held_out``.
+
+    Returns
+    -------
+    read : (N, C) array of int
+        The words that each prediction reads; one with skip-gram.
+    share : (N, C) array of float64
+        Their weights in the mean.
+    targets : (N,) array of int
+    drawn : (N, negatives) array of int
+    """
+    check_positive("negatives", negatives)
+    check_choice("objective", objective, ("skip-gram", "cbow"))
+    check_seed(seed)
+    noise = check_noise(noise, len(noise))
+    V, rng = len(noise), np.random.default_rng(seed)
+    if keep is not None:
+        keep = np.asarray(keep, float)
+        check_shape("keep", keep, V=V)
+        sentences = [s[rng.random(len(s)) < keep[s]] for s in map(np.asarray, sentences)]
+    centres, contexts = pairs(sentences, window)
+    if not len(centres):
+        raise ValueError("sentences must hold at least one pair, got none")
+    check_ids("sentences", centres, V)
+    if objective == "cbow":
+        ids, sentence = flat(sentences)
+        inside = inside_window(sentence, np.full(len(ids), window), window)
+        around = np.pad(ids, window)[np.arange(len(ids))[:, None] + np.arange(2 * window + 1)]
+        read, inside, targets = (a[inside.any(axis=1)] for a in (around, inside, ids))
+        share = inside / inside.sum(axis=1, keepdims=True)
+    else:
+        read, share, targets = centres[:, None], np.ones((len(centres), 1)), contexts
+    drawn = rng.choice(V, (len(targets), negatives), p=noise / noise.sum())
+    return read, share, targets, drawn
 
 
 def check_seed(seed):

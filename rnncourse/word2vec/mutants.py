@@ -134,8 +134,8 @@ OTHERS = (
     Mutant(
         "power forgotten",
         noise_distribution,
-        "** power",
-        "** 1.0",
+        "power * np.log(",
+        "1.0 * np.log(",
         agrees="uniform counts",
         hint="Your noise is the unigram distribution: the counts are raised to the power first.",
         label="word2vec-noise",
@@ -161,8 +161,8 @@ OTHERS = (
     Mutant(
         "total missing",
         pmi,
-        "/ counts.sum()",
-        "/ 1",
+        "+ np.log(counts.sum())",
+        "+ 0.0",
         agrees="total of one",
         hint="Your PMI lacks the number of all pairs: #(i, j) #() / (#(i) #(j)).",
         label="word2vec-pmi",

@@ -15,8 +15,7 @@ from rnncourse.word2vec.batches import (
     check_rate,
     check_seed,
     falling_rate,
-    flat,
-    inside_window,
+    held_out_draws,
     keep_probability,
     noise_distribution,
     pairs,
@@ -614,28 +613,8 @@ def held_out(sentences, noise, *, window=5, negatives=5, seed=0, keep=None, obje
     ValueError
         If there are no pairs, `noise` is no distribution, or a setting is out of range.
     """
-    check_positive("negatives", negatives)
-    check_choice("objective", objective, ("skip-gram", "cbow"))
-    check_seed(seed)
-    noise = check_noise(noise, len(noise))
-    V, rng = len(noise), np.random.default_rng(seed)
-    if keep is not None:
-        keep = np.asarray(keep, float)
-        check_shape("keep", keep, V=V)
-        sentences = [s[rng.random(len(s)) < keep[s]] for s in map(np.asarray, sentences)]
-    centres, contexts = pairs(sentences, window)
-    if not len(centres):
-        raise ValueError("sentences must hold at least one pair, got none")
-    check_ids("sentences", centres, V)
-    if objective == "cbow":
-        ids, sentence = flat(sentences)
-        inside = inside_window(sentence, np.full(len(ids), window), window)
-        around = np.pad(ids, window)[np.arange(len(ids))[:, None] + np.arange(2 * window + 1)]
-        read, inside, targets = (a[inside.any(axis=1)] for a in (around, inside, ids))
-        share = inside / inside.sum(axis=1, keepdims=True)
-    else:
-        read, share, targets = centres[:, None], np.ones((len(centres), 1)), contexts
-    drawn = rng.choice(V, (len(targets), negatives), p=noise / noise.sum())
+    V = len(noise)
+    read, share, targets, drawn = held_out_draws(sentences, noise, window, negatives, seed, keep, objective)
 
     def evaluate(params):
         _check_params(params)

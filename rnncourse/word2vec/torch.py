@@ -6,9 +6,7 @@ from torch.nn import functional as F
 
 from rnncourse._checks import check_choice, check_positive
 from rnncourse.training.loop import NotFinite, run
-from rnncourse.word2vec.batches import LONGEST, blocks, check_rate, falling_rate, predictions
-from rnncourse.word2vec.numpy import Word2VecParams
-from rnncourse.word2vec.numpy import held_out as numpy_held_out
+from rnncourse.word2vec.batches import LONGEST, blocks, check_rate, falling_rate, held_out_draws, predictions
 
 
 class Word2Vec(nn.Module):
@@ -132,14 +130,14 @@ def cbow_block_loss(around, out, out_negative, inside, negatives):
     return (there * (positive + negatives / len(out_negative) * negative.sum(2, keepdim=True))).sum()
 
 
-def held_out(sentences, noise, **settings):
-    """As ``rnncourse.word2vec.numpy.held_out``, of a model; it is evaluated on the CPU.
+def held_out(sentences, noise, *, window=5, negatives=5, seed=0, keep=None, objective="skip-gram"):
+    """As ``rnncourse.word2vec.numpy.held_out``, with the same draws, of a model on its device.
 
     Parameters
     ----------
     sentences : sequence of (n,) arrays of int
     noise : (V,) array
-    settings
+    window, negatives, seed, keep, objective
         As the NumPy function takes them.
 
     Returns
@@ -147,16 +145,24 @@ def held_out(sentences, noise, **settings):
     callable
         ``evaluate(model)`` returns the mean loss, a float.
     """
-    evaluate = numpy_held_out(sentences, noise, **settings)
+    draws = held_out_draws(sentences, noise, window, negatives, seed, keep, objective)
+    read, share, targets, drawn = map(torch.as_tensor, draws)
 
-    def of_model(model):
-        weights = (p.detach().cpu() for p in (model.weight_in, model.weight_out))
-        # NumPy has no bfloat16.
-        return evaluate(
-            Word2VecParams(*((w if w.dtype == torch.float64 else w.float()).numpy() for w in weights))
-        )
+    @torch.no_grad()
+    def evaluate(model):
+        total, device = 0.0, model.weight_in.device
+        for i in range(0, len(targets), 4096):
+            r, s, t, d = (a[i : i + 4096].to(device) for a in (read, share, targets, drawn))
+            # Not in bfloat16: the sum over the corpus is long.
+            weight_in, weight_out = (
+                w[rows].double() for w, rows in ((model.weight_in, r), (model.weight_out, t))
+            )
+            h = torch.einsum("nc,nce->ne", s, weight_in)
+            negative = torch.einsum("ne,nme->nm", h, model.weight_out[d].double())
+            total += (F.softplus(-(h * weight_out).sum(1)).sum() + F.softplus(negative).sum()).item()
+        return total / len(targets)
 
-    return of_model
+    return evaluate
 
 
 def train_skipgram(
