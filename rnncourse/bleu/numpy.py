@@ -1,11 +1,12 @@
 """BLEU, chrF, and the bootstrap: sentences become counts, counts become scores."""
 
 from itertools import chain
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
-from rnncourse._checks import check_choice, check_ids, check_positive
+from rnncourse._checks import check_choice, check_positive, check_shape
 
 SMOOTHINGS = ("none", "floor", "add-k", "exp")
 """What may be done about an n-gram order without a match."""
@@ -45,13 +46,14 @@ def clipped_matches(hypotheses, references, max_order=4):
     check_positive("max_order", max_order)
     hypotheses, references, owner = _flat(hypotheses, references)
     S, texts = len(hypotheses), hypotheses + references
-    ids, lengths = _ids(texts), np.fromiter(map(len, texts), int, len(texts))
-    sentence = np.repeat(np.concatenate([np.arange(S), owner]), lengths)
+    ids, lengths = _ids(texts), _lengths(texts)
     # Column 0 counts in the hypothesis, column 1 + j in the sentence's reference j.
     number = np.arange(len(owner)) - np.searchsorted(owner, owner)
     columns = 2 + number.max()
-    column = np.repeat(np.concatenate([np.zeros(S, int), 1 + number]), lengths)
-    left = np.repeat(lengths.cumsum(), lengths) - np.arange(len(ids))
+    text = np.repeat(np.arange(len(texts)), lengths)
+    sentence = np.concatenate([np.arange(S), owner])[text]
+    column = np.concatenate([np.zeros(S, int), 1 + number])[text]
+    left = lengths.cumsum()[text] - np.arange(len(ids))
     base = ids.max(initial=0) + 1
     matches = np.zeros((S, max_order))
     # An n-gram is the number of its first n - 1 tokens in its sentence, and one token more.
@@ -59,11 +61,15 @@ def clipped_matches(hypotheses, references, max_order=4):
     for n in range(max_order):
         inside = left[start] > n
         start, rank = start[inside], rank[inside]
-        _, first, rank = np.unique(rank * base + ids[start + n], return_index=True, return_inverse=True)
-        counts = np.bincount(rank * columns + column[start], minlength=len(first) * columns)
+        key = rank * base + ids[start + n]
+        order = key.argsort()
+        start, key = start[order], key[order]
+        new = np.diff(key, prepend=-1) > 0
+        rank = new.cumsum() - 1
+        counts = np.bincount(rank * columns + column[start], minlength=new.sum() * columns)
         counts = counts.reshape(-1, columns)
         matched = np.minimum(counts[:, 0], counts[:, 1:].max(1))
-        matches[:, n] = np.bincount(sentence[start[first]], matched, S)
+        matches[:, n] = np.bincount(sentence[start[new]], matched, S)
         # A longer n-gram can match only where its beginning does.
         going_on = matched[rank] > 0
         start, rank = start[going_on], rank[going_on]
@@ -94,11 +100,11 @@ def bleu_statistics(hypotheses, references, max_order=4):
         As :func:`clipped_matches` does.
     """
     matches = clipped_matches(hypotheses, references, max_order)
-    c = np.array([len(hypothesis) for hypothesis in hypotheses])
-    r = [
-        min((abs(len(text) - length), len(text)) for text in texts)[1]
-        for length, texts in zip(c.tolist(), references, strict=True)
-    ]
+    _, texts, owner = _flat(hypotheses, references)
+    c, lengths = _lengths(hypotheses), _lengths(texts)
+    # By sentence, then by distance, then by length; the first of each sentence is the one.
+    order = np.lexsort((lengths, np.abs(lengths - c[owner]), owner))
+    r = lengths[order[np.searchsorted(owner, np.arange(len(c)))]]
     totals = np.maximum(c[:, None] - np.arange(max_order), 0)
     return np.column_stack([c, r, matches, totals])
 
@@ -281,9 +287,10 @@ def chrf_statistics(hypotheses, references, max_order=6, beta=2.0):
     """
     check_positive("max_order", max_order)
     hypotheses, references, owner = _flat(hypotheses, references)
-    if any(isinstance(text, np.ndarray) and text.dtype.kind in "iu" for text in hypotheses + references):
-        raise ValueError("chrF needs words, got an array of ids")
-    _ids(hypotheses + references)  # checks the tokens
+    texts = hypotheses + references
+    if any(isinstance(token, int | np.integer) for text in texts for token in text):
+        raise ValueError("chrF needs words, got integers")
+    _ids(texts)  # checks the tokens
     characters, reference_characters = map(_characters, (hypotheses, references))
     pairs = [characters[s] for s in owner]
     matches = clipped_matches(pairs, [[text] for text in reference_characters], max_order)
@@ -482,39 +489,47 @@ def _flat(hypotheses, references):
         )
     if not len(hypotheses):
         raise ValueError("hypotheses must hold at least one sentence, got none")
-    for s, texts in enumerate(references):
-        if isinstance(texts, str) or not len(texts):
-            got = f"the string {texts[:40]!r}" if isinstance(texts, str) else "none"
-            raise ValueError(f"references[{s}] must be a list of at least one reference, got {got}")
-    flat = list(chain.from_iterable(references))
-    _check_texts(hypotheses, "hypotheses", "")
-    _check_texts(flat, "references", "; one reference is a list of one token list")
-    owner = np.repeat(np.arange(len(references)), [len(texts) for texts in references])
-    return list(hypotheses), flat, owner
+    if not set(map(type, references)) <= {list, tuple, np.ndarray}:
+        raise ValueError("references must hold a list of references for each sentence")
+    numbers = _lengths(references)
+    if not numbers.all():
+        raise ValueError(f"references[{numbers.argmin()}] must hold at least one reference, got none")
+    texts = list(chain.from_iterable(references))
+    _check_texts(hypotheses, "hypotheses must hold token lists")
+    _check_texts(texts, "references must hold lists of token lists")
+    return list(hypotheses), texts, np.repeat(np.arange(len(references)), numbers)
 
 
-def _check_texts(texts, name, hint):
-    for text in texts:
-        if not isinstance(text, list | tuple | np.ndarray):
-            got = f"the string {text[:40]!r}" if isinstance(text, str) else type(text).__name__
-            raise ValueError(f"{name} must hold token lists, got {got}{hint}")
+def _check_texts(texts, rule):
+    wrong = [kind for kind in set(map(type, texts)) if not issubclass(kind, list | tuple | np.ndarray)]
+    if wrong:
+        text = next(text for text in texts if type(text) in wrong)
+        got = f"the string {text[:40]!r}" if isinstance(text, str) else type(text).__name__
+        raise ValueError(f"{rule}, got {got} in place of a token list")
+
+
+def _lengths(texts):
+    return np.fromiter(map(len, texts), int, len(texts))
 
 
 def _ids(texts):
     """All tokens of the texts as integers, equal if and only if the tokens are."""
-    if all(isinstance(text, np.ndarray) and (text.dtype.kind in "iu" or not text.size) for text in texts):
-        ids = np.concatenate([text.astype(int, copy=False) for text in texts])
-        check_ids("ids", ids, _LARGEST_ID + 1)
-        return ids
-    tokens = list(chain.from_iterable(texts))
-    kinds = set(map(type, tokens))
+    if set(map(type, texts)) == {np.ndarray}:
+        tokens = np.concatenate(texts)
+        if tokens.dtype.kind not in "iu":  # an empty array is one of floats
+            tokens = np.concatenate([text for text in texts if text.size] or [np.zeros(0, int)])
+        check_shape("tokens", tokens, n=None)
+        kinds = {tokens.dtype.type}
+    else:
+        tokens = list(chain.from_iterable(texts))
+        kinds = set(map(type, tokens))
     if all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds):
-        ids = np.array(tokens, int)
-        check_ids("ids", ids, _LARGEST_ID + 1)
-        return ids
-    wrong = [kind.__name__ for kind in kinds if not issubclass(kind, str)]
-    if wrong:
-        raise ValueError(f"tokens must all be strings, or all integers, got {', '.join(sorted(wrong))} too")
+        if len(tokens) and not 0 <= min(tokens) <= max(tokens) <= _LARGEST_ID:
+            raise ValueError(f"tokens must lie in 0 .. 2**31 - 1, got {min(tokens)} .. {max(tokens)}")
+        return np.array(tokens, int)
+    if not all(issubclass(kind, str) for kind in kinds):
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(f"tokens must all be strings, or all integers, got {found}")
     table = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     for token in table:
         if token.split() != [token]:
@@ -544,6 +559,6 @@ def _smoothing_value(smoothing, value):
         return DEFAULT_VALUES.get(smoothing)
     if smoothing not in DEFAULT_VALUES:
         raise ValueError(f"smoothing {smoothing!r} has no value, got {value!r}")
-    if not 0 <= value < np.inf:
+    if not isinstance(value, Real) or not 0 <= value < np.inf:
         raise ValueError(f"value must be a number of at least 0, got {value!r}")
     return value
