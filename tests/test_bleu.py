@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.significance import _bootstrap_resample
 
+from rnncourse.bleu.exercise import _equal_orderings
 from rnncourse.bleu.explorable import compute
 from rnncourse.bleu.numpy import (
     SMOOTHINGS,
@@ -28,6 +30,7 @@ from rnncourse.bleu.numpy import (
     resample,
     sentence_bleu,
 )
+from rnncourse.grading.check import check
 from rnncourse.testing import check_parity
 
 TOLERANCE = 1e-9
@@ -303,6 +306,36 @@ def test_explorable_marks_what_is_clipped():
     statistics = bleu_statistics(["the the the cat".split()], [["the cat the".split()]])[0]
     assert [order["matches"] for order in shown["orders"]] == statistics[2:6].tolist()
     json.dumps(shown)
+
+
+def test_wrong_orderings_are_refused():
+    rng = np.random.default_rng(0)
+
+    def shuffled(hypothesis, reference, count):
+        return np.stack([rng.permutation(hypothesis) for _ in range(count)])
+
+    wrong = {
+        "orderings have other counts; one has": shuffled,
+        "return an array of shape": lambda h, r, count: h,
+        "each row must hold the words": lambda h, r, count: np.stack([r] * count),
+        "the rows must differ": lambda h, r, count: np.stack([h] * count),
+    }
+    for message, answer in wrong.items():
+        with pytest.raises(AssertionError, match=message):
+            check("bleu.q5", answer, seed=0)
+    for answer, message in ((lambda h, r: len(h), "you count"), (lambda h, r: 6.0, "return an integer")):
+        with pytest.raises(AssertionError, match=message):
+            check("bleu.q6", answer, seed=0)
+
+
+def test_counted_orderings_are_those_that_the_package_finds():
+    hypothesis, reference = np.array([7, 1, 9, 3, 4]), np.array([0, 1, 2, 3, 4])
+    right = clipped_matches([hypothesis], [[reference]])
+    same = [
+        np.array_equal(clipped_matches([np.array(order)], [[reference]]), right)
+        for order in permutations(hypothesis)
+    ]
+    assert _equal_orderings(hypothesis, reference) == sum(same)
 
 
 CASES = [
