@@ -116,7 +116,7 @@ function render({ model, el }) {
       legend());
     const clipped = orders.flatMap(({ grams }) => grams).filter(({ status }) => status === "clipped").length;
     const why = !orders[0].matches ? " No word matches, so it is 0."
-      : zero ? ` One factor is 0, p${String.fromCharCode(0x2080 + zero)}, so all is 0.` : "";
+      : zero ? ` p${String.fromCharCode(0x2080 + zero)} is 0, so the mean is 0.` : "";
     say.textContent = `BLEU ${number(score, 3)}.${why}` + (clipped ? ` Clipped: ${clipped} n-gram${same(clipped)}.` : "") +
       (penalty < 1 ? ` The hypothesis is too short: ${c} of ${r} words.` : "");
   }
