@@ -59,8 +59,6 @@ def clipped_matches(hypotheses, references, max_order=4):
     # An n-gram is the number of its first n - 1 tokens in its sentence, and one token more.
     start, rank = np.arange(len(ids)), sentence
     for n in range(max_order):
-        inside = left[start] > n
-        start, rank = start[inside], rank[inside]
         key = rank * base + ids[start + n]
         order = key.argsort()
         start, key = start[order], key[order]
@@ -70,8 +68,8 @@ def clipped_matches(hypotheses, references, max_order=4):
         counts = counts.reshape(-1, columns)
         matched = np.minimum(counts[:, 0], counts[:, 1:].max(1))
         matches[:, n] = np.bincount(sentence[start[new]], matched, S)
-        # A longer n-gram can match only where its beginning does.
-        going_on = matched[rank] > 0
+        # A longer n-gram can match only where its beginning does, and needs one word more.
+        going_on = (matched > 0)[rank] & (left[start] > n + 1)
         start, rank = start[going_on], rank[going_on]
     return matches
 
@@ -524,9 +522,10 @@ def _ids(texts):
         tokens = list(chain.from_iterable(texts))
         kinds = set(map(type, tokens))
     if all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds):
-        if len(tokens) and not 0 <= min(tokens) <= max(tokens) <= _LARGEST_ID:
-            raise ValueError(f"tokens must lie in 0 .. 2**31 - 1, got {min(tokens)} .. {max(tokens)}")
-        return np.array(tokens, int)
+        ids = np.asarray(tokens)
+        if ids.size and not 0 <= ids.min() <= ids.max() <= _LARGEST_ID:
+            raise ValueError(f"tokens must lie in 0 .. 2**31 - 1, got {ids.min()} .. {ids.max()}")
+        return ids.astype(int, copy=False)
     if not all(issubclass(kind, str) for kind in kinds):
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise ValueError(f"tokens must all be strings, or all integers, got {found}")
