@@ -216,6 +216,16 @@ def test_ids_give_what_strings_give(seed):
     for convert in (as_lists, lambda text: np.array(as_lists(text)), lambda t: np.array(t, "U4")):
         texts = [[convert(text) for text in texts] for texts in references]
         assert np.array_equal(bleu_statistics([convert(text) for text in hypotheses], texts), right)
+    objects, texts = ([np.array(t, object) for t in ts] for ts in (hypotheses, sum(references, [])))
+    owner = np.cumsum([0, *map(len, references)])
+    texts = [texts[a:b] for a, b in zip(owner, owner[1:], strict=False)]
+    assert np.array_equal(bleu_statistics(objects, texts), right)
+    # Integers of several kinds, none of them wide enough for the products of the count.
+    texts = [[np.array(as_lists(text), np.uint64) for text in texts] for texts in references]
+    unlike = [np.array(as_lists(text), np.int32) for text in hypotheses]
+    assert np.array_equal(bleu_statistics(unlike, texts), right)
+    texts = [[np.array(as_lists(text), np.int32) for text in texts] for texts in references]
+    assert np.array_equal(bleu_statistics(unlike, texts), right)
     small = [np.array(as_lists(text), np.int32) if text else np.zeros(0) for text in hypotheses]
     texts = [[tuple(as_lists(text)) for text in texts] for texts in references]
     assert np.array_equal(bleu_statistics(small, texts), right)
@@ -240,6 +250,21 @@ def test_values_at_the_edges():
     assert [float(brevity_penalty(*lengths)) for lengths in ((0, 0), (0, 3), (3, 0), (3, 3))] == [1, 0, 1, 1]
     long = [list("abcde") * 1000]
     assert corpus_bleu(long, [long]) == corpus_chrf(long, [long]) == 1
+
+
+def test_lengths_below_one_are_lengths():
+    # Means of lengths, say.
+    for c, r in ((0.5, 1), (0.9, 3)):
+        assert brevity_penalty(c, r) == pytest.approx(math.exp(1 - r / c))
+
+
+def test_beta_chooses_among_references():
+    hypothesis, references = ["abcd"], [["ab"], ["abcdefghij"]]
+    for beta in (0.2, 1, 2, 5):
+        scores = [corpus_chrf([hypothesis], [[text]], 1, beta) for text in references]
+        assert corpus_chrf([hypothesis], [references], 1, beta) == max(scores)
+    first, last = (chrf_statistics([hypothesis], [references], 1, beta)[0, 1, 0] for beta in (0.2, 5))
+    assert (first, last) == (10, 2)
 
 
 def test_the_empty_reference_among_several_counts_for_the_length():
@@ -299,7 +324,14 @@ def test_equal_systems_do_not_differ():
 
 
 def test_explorable_marks_what_is_clipped():
-    shown = compute({"hypothesis": "the the the cat", "references": ["the cat the"], "smoothing": "none"})
+    shown = compute(
+        {
+            "hypothesis": "the the the cat",
+            "references": ["the cat the"],
+            "smoothing": "none",
+            "effective_order": False,
+        }
+    )
     words = shown["orders"][0]
     assert [gram["status"] for gram in words["grams"]] == ["match", "match", "clipped", "match"]
     assert words["matches"] == 3
@@ -326,6 +358,63 @@ def test_wrong_orderings_are_refused():
     for answer, message in ((lambda h, r: len(h), "you count"), (lambda h, r: 6.0, "return an integer")):
         with pytest.raises(AssertionError, match=message):
             check("bleu.q6", answer, seed=0)
+
+
+def _bleu_as_written(counts, penalty):
+    c, r = counts[:2]
+    factor = {"right": min(1, math.exp(1 - r / c)), "none": 1, "no limit": math.exp(1 - r / c)}[penalty]
+    return factor * np.prod(counts[2:6] / counts[6:]) ** 0.25
+
+
+def _randomised(penalty, strict=False):
+    def answer(first, second, swap):
+        def apart(a, b):
+            return abs(_bleu_as_written(a.sum(0), penalty) - _bleu_as_written(b.sum(0), penalty))
+
+        observed = apart(first, second)
+        rows = swap[:, :, None]
+        found = [apart(np.where(w, second, first), np.where(w, first, second)) for w in rows]
+        return (1 + sum(d > observed if strict else d >= observed for d in found)) / (1 + len(swap))
+
+    return answer
+
+
+def test_plausible_mistakes_fail_every_check():
+    def single_reference(hypothesis, references):
+        best = [
+            max(plain_matches(hypothesis.tolist(), [r.tolist()], n) for r in references) for n in range(1, 5)
+        ]
+        return np.array(best)
+
+    def four_words_or_more(hypothesis, references):
+        assert len(hypothesis) >= 4, "too short"
+        return [plain_matches(hypothesis.tolist(), [r.tolist() for r in references], n) for n in range(1, 5)]
+
+    wrong = [
+        ("bleu.q1", single_reference, "m has the right shape but wrong values"),
+        ("bleu.q1", four_words_or_more, "too short"),
+        ("bleu.q2", lambda counts: _bleu_as_written(counts, "none"), "Your score lacks the brevity penalty"),
+        ("bleu.q2", lambda counts: _bleu_as_written(counts, "no limit"), "Your penalty goes on above c = r"),
+        ("bleu.q4", _randomised("none"), "p has the right shape but wrong values"),
+        ("bleu.q4", _randomised("no limit"), "p has the right shape but wrong values"),
+        ("bleu.q4", _randomised("right", strict=True), "Your share leaves out the trials"),
+        ("bleu.q6", lambda h, r: (1, 6, 120, 5040)[len(set(h) - set(r))], "you count"),
+    ]
+    for question, answer, message in wrong:
+        for seed in range(5):
+            with pytest.raises(AssertionError, match=message):
+                check(question, answer, seed=seed)
+
+
+def test_exact_counts_and_any_form_of_the_score_pass():
+    for seed in range(5):
+        check(
+            "bleu.q1",
+            lambda h, texts: [plain_matches(h.tolist(), [t.tolist() for t in texts], n) for n in range(1, 5)],
+            seed=seed,
+        )
+        check("bleu.q2", lambda counts: _bleu_as_written(counts, "right"), seed=seed)
+        check("bleu.q4", _randomised("right"), seed=seed)
 
 
 def test_counted_orderings_are_those_that_the_package_finds():
@@ -375,7 +464,7 @@ CASES = [
     (lambda: corpus_bleu([[2**70]], [[[1]]]), "tokens must lie in 0 .. 2**31 - 1"),
     (
         lambda: corpus_bleu([np.ones((2, 2), int)], [[np.ones((2, 2), int)]]),
-        "tokens must have shape (n,) = (any,), got (4, 2)",
+        "tokens must have shape (n,) = (any,), got (2, 2)",
     ),
     (lambda: corpus_bleu([["a"]], [[["a"]]], 0), "max_order must be an integer of at least 1, got 0"),
     (
@@ -392,8 +481,43 @@ CASES = [
         "value must be a number of at least 0, got 'much'",
     ),
     (lambda: bleu(np.ones(5)), "statistics must have shape (..., 2 + 2N), got (5,)"),
-    (lambda: bleu(np.full(4, np.nan)), "statistics must be counts, got nan or a negative number"),
-    (lambda: brevity_penalty(-1, 2), "c and r must be numbers of tokens, at least 0"),
+    (lambda: bleu(np.full(4, np.nan)), "statistics must be counts, got nan, inf or a negative number"),
+    (lambda: bleu(np.full(4, np.inf)), "statistics must be counts, got nan, inf or a negative number"),
+    (lambda: bleu([5, 5, 6, 5]), "statistics must not have more matches than n-grams"),
+    (lambda: chrf(-np.ones((3, 6))), "statistics must be counts"),
+    (lambda: chrf(np.full((3, 6), np.nan)), "statistics must be counts"),
+    (lambda: chrf([[3], [2], [3]]), "statistics must not have more matches than n-grams"),
+    (lambda: chrf([[2], [3], [3]]), "statistics must not have more matches than n-grams"),
+    (lambda: resample(np.full((3, 4), np.nan), np.random.default_rng(0)), "statistics must be counts"),
+    (lambda: percentile_interval([np.nan, 1, 2]), "values must be finite, got nan or inf"),
+    (lambda: brevity_penalty(-1, 2), "c and r must be numbers of tokens, finite and at least 0"),
+    (lambda: brevity_penalty(1, np.nan), "c and r must be numbers of tokens, finite and at least 0"),
+    (lambda: brevity_penalty(np.inf, 1), "c and r must be numbers of tokens, finite and at least 0"),
+    (
+        lambda: corpus_bleu((t for t in [["a"]]), [[["a"]]]),
+        "hypotheses must be a list with an entry for each",
+    ),
+    (lambda: corpus_bleu([["a"]], {0: [["a"]]}), "references must be a list with an entry for each"),
+    (
+        lambda: corpus_bleu([list("abcd") + ["e f"]], [[["a"]]]),
+        "a token must be a string without white space",
+    ),
+    (
+        lambda: corpus_chrf([list("abcd") + ["e f"]], [[["a"]]]),
+        "a token must be a string without white space",
+    ),
+    (
+        lambda: corpus_bleu([np.array([1, 2, 3, 4])], [[np.array(["1", "2", "3", "4"])]]),
+        "tokens must all be strings, or all integers, got int64, str_",
+    ),
+    (
+        lambda: corpus_bleu([np.array([1.0, 2.0])], [[np.array(["1.0", "2.0"])]]),
+        "tokens must all be strings, or all integers, got float64, str_",
+    ),
+    (
+        lambda: corpus_bleu([np.array([True, False])], [[np.array([1, 0])]]),
+        "tokens must all be strings, or all integers, got bool, int64",
+    ),
     (lambda: chrf(np.ones((2, 6))), "statistics must have shape (..., 3, N), got (2, 6)"),
     (lambda: chrf(np.ones((3, 6)), 0), "beta must be above 0, got 0"),
     (lambda: corpus_chrf([np.arange(3)], [[np.arange(3)]]), "chrF needs words, got integers"),

@@ -1,14 +1,45 @@
 """What the graded exercise on BLEU asks, and how an answer is judged."""
 
+from dataclasses import dataclass
+from functools import partial, wraps
 from itertools import permutations
 from math import factorial
 
 import numpy as np
 
-from rnncourse.bleu.mutants import CLIPPED, PRECISIONS, SCORE
+from rnncourse.bleu.mutants import CLIPPED, PRECISIONS, REWARD, SCORE
 from rnncourse.bleu.numpy import bleu, bleu_statistics, clipped_matches, ngram_precisions
 from rnncourse.grading.check import Parity, Property
 from rnncourse.grading.mutant import Mutant
+
+
+@dataclass(frozen=True)
+class Each:
+    """A question that is asked in several ways, each in every check."""
+
+    parts: tuple
+
+    def judge(self, answer, rng):
+        """Raise AssertionError unless `answer` passes every part."""
+        for part in self.parts:
+            part.judge(answer, rng)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A question whose answer is counts: integers and lists are as good as floats."""
+
+    part: Parity | Each
+
+    def judge(self, answer, rng):
+        """Raise AssertionError unless the part's answer is right."""
+
+        @wraps(answer)
+        def as_floats(*arguments):
+            return np.asarray(answer(*arguments), float)
+
+        self.part.judge(as_floats, rng)
+
 
 NO_LOGARITHM = Mutant(
     "logarithm missing",
@@ -22,20 +53,22 @@ NO_LOGARITHM = Mutant(
 )
 
 
-def _draw_texts(rng):
+def _draw_texts(rng, shortest, longest):
     """A hypothesis and its references as ids, few and repeated."""
-    hypothesis, *references = (rng.integers(0, 4, rng.integers(8, 15)) for _ in range(4))
-    return hypothesis, tuple(references[: rng.integers(2, 4)])
+    hypothesis = rng.integers(0, 4, rng.integers(shortest, longest + 1))
+    references = [rng.integers(0, 4, rng.integers(8, 15)) for _ in range(rng.integers(2, 4))]
+    return hypothesis, tuple(references)
 
 
 def _call_matches(function, hypothesis, references):
     return function([hypothesis], [list(references)])[0]
 
 
-def _draw_counts(rng):
+def _draw_counts(rng, least, most):
+    """Counts of a hypothesis that lacks from `least` to `most` words; below 0 it has too many."""
     c = int(rng.integers(20, 40))
     matches = np.sort(rng.integers(3, 17, 4))[::-1]
-    return (np.array([c, c + rng.integers(-4, 12), *matches, *(c - np.arange(4))], float),)
+    return (np.array([c, c + rng.integers(least, most + 1), *matches, *(c - np.arange(4))], float),)
 
 
 def _draw_missed(rng):
@@ -61,6 +94,16 @@ def randomisation(first, second, swap):
 
 
 RANDOMISATION = (
+    Mutant(
+        "ties left out",
+        randomisation,
+        "np.abs(differences) >= np.abs(observed)",
+        "np.abs(differences) > np.abs(observed)",
+        agrees="none: some trials are ties",
+        hint="Your share leaves out the trials with exactly the observed difference: "
+        "at least as large means >=.",
+        label="bleu-paired",
+    ),
     Mutant(
         "one side only",
         randomisation,
@@ -92,14 +135,22 @@ RANDOMISATION = (
 
 
 def _draw_systems(rng):
+    """Counts of a system whose outputs are too short and of one whose outputs are too long, or both short."""
     S = int(rng.integers(20, 40))
     references = [rng.integers(0, 9, rng.integers(6, 14)) for _ in range(S)]
-    systems = [
-        [np.where(rng.random(len(text)) < rate, rng.integers(0, 9, len(text)), text) for text in references]
-        for rate in rng.permutation([0.2, 0.23])
-    ]
+    systems = []
+    for rate, change in rng.permutation([[0.1, -0.2], [0.16, rng.choice([-0.1, 0.1])]]):
+        texts = [
+            np.where(rng.random(len(text)) < rate, rng.integers(0, 9, len(text)), text) for text in references
+        ]
+        kept = [text[: len(text) + min(0, round(change * len(text) + rng.integers(-1, 2)))] for text in texts]
+        longer = [rng.integers(0, 9, max(0, round(change * len(text)))) for text in texts]
+        systems.append([np.concatenate(pair) for pair in zip(kept, longer, strict=True)])
     counts = [bleu_statistics(system, [[text] for text in references]) for system in systems]
-    return *counts, rng.random((60, S)) < 0.5
+    swap = rng.random((150, S)) < 0.5
+    # Two ties: nothing swapped, and everything.
+    swap[rng.permutation(150)[:2]] = [[False], [True]]
+    return *counts, swap
 
 
 def _draw_replaced(rng, length, replaced):
@@ -113,8 +164,8 @@ def _draw_replaced(rng, length, replaced):
 
 
 def _judge_orderings(answer, rng):
-    for _ in range(3):
-        hypothesis, reference = _draw_replaced(rng, int(rng.integers(18, 25)), 5)
+    for _ in range(2):
+        hypothesis, reference = _draw_replaced(rng, int(rng.integers(150, 201)), 5)
         count = 1000
         found = np.asarray(answer(hypothesis.copy(), reference.copy(), count))
         if found.shape != (count, len(hypothesis)):
@@ -150,8 +201,12 @@ def _equal_orderings(hypothesis, reference):
 
 
 def _judge_ways(answer, rng):
-    for replaced in (1, 2, 2):
-        hypothesis, reference = _draw_replaced(rng, int(rng.integers(6, 9)), replaced)
+    for replaced in (0, 1, 1, 2, 2, 3):
+        words = rng.permutation(1000)
+        reference = words[: rng.integers(6, 9)]
+        hypothesis = reference.copy()
+        places = rng.choice(len(reference), replaced, replace=False)
+        hypothesis[places] = words[-1 - np.arange(replaced)]
         found, right = answer(hypothesis.copy(), reference.copy()), _equal_orderings(hypothesis, reference)
         if isinstance(found, bool) or not isinstance(found, int | np.integer):
             raise AssertionError(f"return an integer, got {type(found).__name__}")
@@ -163,8 +218,31 @@ def _judge_ways(answer, rng):
 
 
 QUESTIONS = {
-    "q1": Parity(clipped_matches, _draw_texts, ("m",), CLIPPED, _call_matches),
-    "q2": Parity(bleu, _draw_counts, ("score",), (NO_LOGARITHM, *SCORE)),
+    "q1": Counts(
+        Each(
+            tuple(
+                Parity(
+                    clipped_matches,
+                    partial(_draw_texts, shortest=a, longest=b),
+                    ("m",),
+                    CLIPPED,
+                    _call_matches,
+                )
+                for a, b in ((8, 14), (1, 3))
+            )
+        )
+    ),
+    "q2": Each(
+        tuple(
+            Parity(
+                bleu,
+                partial(_draw_counts, least=a, most=b),
+                ("score",),
+                (NO_LOGARITHM, *SCORE, *REWARD),
+            )
+            for a, b in ((-6, -1), (0, 0), (1, 11))
+        )
+    ),
     "q3": Parity(ngram_precisions, _draw_missed, ("floor", "add_k", "exp"), PRECISIONS, _call_smoothed),
     "q4": Parity(randomisation, _draw_systems, ("p",), RANDOMISATION),
     "q5": Property(_judge_orderings),

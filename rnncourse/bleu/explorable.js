@@ -1,6 +1,8 @@
 /* BLEU of one sentence: n-grams as chips, a row for each order, and what they make together. */
 const ORDERS = 4;
-const words = (sentence) => sentence.split(/\s+/).filter((word) => word);
+// What Python's str.split takes for white space: not the set of \s.
+const words = (sentence) => sentence.split(/[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/)
+  .filter((word) => word);
 const ngrams = (tokens, n) => tokens.slice(n - 1).map((_, i) => tokens.slice(i, i + n).join(" "));
 
 function counted(grams) {
@@ -9,7 +11,7 @@ function counted(grams) {
   return counts;
 }
 
-export function compute({ hypothesis, references, smoothing }) {
+export function compute({ hypothesis, references, smoothing, effective_order: effective }) {
   const tokens = words(hypothesis);
   const texts = references.map(words);
   let missed = 0;
@@ -28,6 +30,8 @@ export function compute({ hypothesis, references, smoothing }) {
     const total = grams.length;
     let precision = total ? matches / total : 0;
     if (total && !matches && smoothing === "exp") precision = 1 / (2 ** ++missed * total);
+    if (total && !matches && smoothing === "floor") precision = 0.1 / total;
+    if (k && smoothing === "add-k") precision = (matches + 1) / (total + 1);
     return { grams, matches, total, precision };
   });
   const c = tokens.length;
@@ -35,8 +39,9 @@ export function compute({ hypothesis, references, smoothing }) {
   lengths.sort((a, b) => Math.abs(a - c) - Math.abs(b - c) || a - b);
   const r = lengths[0];
   const penalty = c >= r ? 1 : c ? Math.exp(1 - r / c) : 0;
-  const product = orders.reduce((value, { precision }) => value * precision, 1);
-  const score = orders[0].matches ? penalty * product ** (1 / ORDERS) : 0;
+  const entering = orders.filter(({ total, precision }) => !effective || total || precision);
+  const product = entering.reduce((value, { precision }) => value * precision, 1);
+  const score = orders[0].matches ? penalty * product ** (1 / entering.length) : 0;
   return { orders, c, r, penalty, score };
 }
 
@@ -44,30 +49,42 @@ function render({ model, el }) {
   const { el: html, number } = kit;
   const { examples } = model.get("data");
   const { controls, stage, say } = kit.frame(el, model.get("title"));
-  const state = { smoothing: "none" };
+  const state = { smoothing: "exp", effective_order: false };
+  const OWN = "own";
 
   function field(label, place) {
     const id = `xp-bleu-${Math.random().toString(36).slice(2)}`;
     const input = html("input", {
-      id, type: "text", maxlength: 160, autocomplete: "off", spellcheck: "false", oninput: draw, style: "width: 100%; box-sizing: border-box",
+      id, type: "text", maxlength: 160, autocomplete: "off", spellcheck: "false", oninput: typed, style: "width: 100%; box-sizing: border-box",
     });
     place.append(html("label", { for: id, class: "xp-label" }, label), input);
     return input;
   }
 
   const example = kit.choice({
-    label: "example", options: examples.map(({ name }, i) => [String(i), name]), value: "0", oninput: (i) => load(+i),
+    label: "example", options: [...examples.map(({ name }, i) => [String(i), name]), [OWN, "your own"]], value: "0",
+    oninput: (i) => { if (i !== OWN) load(+i); },
   });
   const smoothing = kit.choice({
-    label: "smoothing", options: [["none", "none"], ["exp", "exp"]], value: "none",
+    label: "smoothing", value: "exp",
+    options: [["none", "none"], ["floor", "floor, 0.1"], ["add-k", "add-k, k = 1"], ["exp", "exp"]],
     oninput: (value) => { state.smoothing = value; draw(); },
   });
-  controls.append(example.node, smoothing.node);
+  const effective = kit.choice({
+    label: "orders", options: [["all", "all four"], ["effective", "effective"]], value: "all",
+    oninput: (value) => { state.effective_order = value === "effective"; draw(); },
+  });
+  controls.append(example.node, smoothing.node, effective.node);
   const fields = html("div", { style: "display: grid; gap: 3px; margin-bottom: 10px" });
   const hypothesis = field("hypothesis (type your own)", fields);
   const references = [field("reference", fields), field("second reference (may be empty)", fields)];
   const result = html("div");
   stage.append(fields, result);
+
+  function typed() {
+    example.set(OWN);
+    draw();
+  }
 
   function load(i) {
     hypothesis.value = examples[i].hypothesis;
@@ -88,8 +105,12 @@ function render({ model, el }) {
   const same = (n) => (n === 1 ? "" : "s");
 
   function row({ grams, matches, total, precision }, k) {
-    const smoothed = total && !matches && precision ? ", smoothed" : "";
-    const fraction = total ? `${matches}/${total} = ${number(precision, 3)}${smoothed}` : "no n-grams";
+    const changed = total ? precision !== matches / total : precision > 0;
+    // What stands above the line and below it, after the smoothing.
+    const above = { floor: () => "0.1", "add-k": () => `(${matches} + 1)`, exp: () => `(${number(precision * total, 4).replace(/0+$/, "")})` };
+    const below = state.smoothing === "add-k" ? `(${total} + 1)` : total;
+    const fraction = changed ? `${above[state.smoothing]()}/${below} = ${number(precision, 3)}, smoothed`
+      : total ? `${matches}/${total} = ${number(precision, 3)}` : state.effective_order ? "no n-grams, left out" : "no n-grams: 0";
     return html("div", { style: "border-top: 1px solid var(--xp-line); padding: 5px 0" },
       html("div", { style: "display: flex; justify-content: space-between; gap: 12px; font-variant-numeric: tabular-nums" },
         html("span", { class: "xp-label" }, `n = ${k + 1}`),
@@ -106,9 +127,9 @@ function render({ model, el }) {
 
   function draw() {
     const texts = [references[0].value, ...references.slice(1).map((input) => input.value).filter((text) => words(text).length)];
-    const { orders, c, r, penalty, score } = compute({ hypothesis: hypothesis.value, references: texts, smoothing: state.smoothing });
+    const { orders, c, r, penalty, score } = compute({ hypothesis: hypothesis.value, references: texts, ...state });
     const factor = penalty < 1 ? `exp(1 \u2212 ${r}/${c}) = ${number(penalty, 3)}` : "1";
-    const zero = orders.findIndex(({ precision }) => !precision) + 1;
+    const zero = orders.findIndex(({ total, precision }) => !precision && (total || !state.effective_order)) + 1;
     result.replaceChildren(...orders.map(row),
       html("p", { class: "xp-note", style: "border-top: 1px solid var(--xp-line); padding-top: 6px" },
         `c = ${c} word${same(c)}, r = ${r}; penalty ${c ? factor : "0"}; geometric mean ${number(score && score / penalty, 3)}; `,

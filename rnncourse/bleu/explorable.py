@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from rnncourse.bleu.numpy import bleu, bleu_statistics, brevity_penalty, ngram_precisions
+from rnncourse.bleu.numpy import SMOOTHINGS, bleu, bleu_statistics, brevity_penalty, ngram_precisions
 from rnncourse.explorable import Explorable
 
 EXAMPLES = {
@@ -44,7 +44,8 @@ def compute(input):
     Parameters
     ----------
     input : dict
-        ``hypothesis``, a sentence; ``references``, at least one sentence; ``smoothing``, "none" or "exp".
+        ``hypothesis``, a sentence; ``references``, at least one sentence; ``smoothing``, one of
+        :data:`~rnncourse.bleu.numpy.SMOOTHINGS`; ``effective_order``, a bool.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def compute(input):
         "c": int(c),
         "r": int(r),
         "penalty": float(brevity_penalty(c, r)),
-        "score": float(bleu(statistics, input["smoothing"])),
+        "score": float(bleu(statistics, input["smoothing"], effective_order=input["effective_order"])),
     }
 
 
@@ -102,10 +103,14 @@ def random_input(rng):
     """
 
     def sentence():
-        return " ".join(rng.choice(["the", "cat", "sat", "on", "mat"], rng.integers(0, 10)))
+        # All that str.split takes for white space, and one that it does not.
+        blanks = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2003\u2028\u202f\u205f\u3000\ufeff"
+        drawn = rng.choice(["the", "cat", "sat", "on", "mat"], rng.integers(0, 10))
+        return "".join(word + blanks[rng.integers(len(blanks))] for word in drawn)
 
     return {
         "hypothesis": sentence(),
         "references": [sentence() for _ in range(rng.integers(1, 3))],
-        "smoothing": ["none", "exp"][rng.integers(2)],
+        "smoothing": SMOOTHINGS[rng.integers(4)],
+        "effective_order": bool(rng.integers(2)),
     }

@@ -134,7 +134,7 @@ PENALTY = (
     Mutant(
         "ratio upside down in the penalty",
         brevity_penalty,
-        "1 - r / np.maximum(c, 1)",
+        "1 - r / np.where(c > 0, c, 1)",
         "1 - c / np.maximum(r, 1)",
         agrees="equal lengths",
         hint="Your penalty has c / r where r / c is meant: it rewards what is short.",
@@ -143,7 +143,7 @@ PENALTY = (
     Mutant(
         "penalty without the exponential",
         brevity_penalty,
-        "np.exp(1 - r / np.maximum(c, 1)) * (c > 0)",
+        "np.exp(1 - r / np.where(c > 0, c, 1)) * (c > 0)",
         "c / np.maximum(r, 1)",
         agrees="equal lengths",
         hint="Your penalty is the ratio c / r itself: it is exp(1 - r / c).",
@@ -187,6 +187,17 @@ SCORE = (
         hint="You punish hypotheses that are too long: precision does that already, the penalty is for those "
         "that are too short.",
         label="bleu-score",
+    ),
+)
+REWARD = (
+    Mutant(
+        "reward for length",
+        bleu,
+        "brevity_penalty(c, r) * mean",
+        "np.exp(1 - r / np.maximum(c, 1)) * mean",
+        agrees="equal lengths",
+        hint="Your penalty goes on above c = r and rewards hypotheses that are too long: it is 1 there.",
+        label="bleu-penalty",
     ),
 )
 OTHERS = (
@@ -238,4 +249,4 @@ OTHERS = (
         label="bleu-chrf-statistics",
     ),
 )
-MUTANTS = CLIPPED + STATISTICS + PRECISIONS + PENALTY + SCORE + OTHERS
+MUTANTS = CLIPPED + STATISTICS + PRECISIONS + PENALTY + SCORE + REWARD + OTHERS

@@ -28,7 +28,8 @@ def clipped_matches(hypotheses, references, max_order=4):
         A token is a string without white space, or everywhere an integer in 0 .. 2**31 - 1. A hypothesis may
         be empty.
     references : sequence of S sequences of token sequences
-        All references of each sentence, at least one; their numbers may differ.
+        All references of each sentence, at least one; their numbers may differ. sacrebleu takes a list of
+        all first references, one of all second ones, ...: turn them round with ``list(zip(*lists))``.
     max_order : int
         The largest n.
 
@@ -130,7 +131,8 @@ def ngram_precisions(statistics, smoothing="none", value=None):
     Raises
     ------
     ValueError
-        If `statistics` has no such shape, the smoothing is unknown, or the value negative or not for it.
+        If `statistics` has no such shape or holds no counts, the smoothing is unknown, or the value negative
+        or not for it.
     """
     _, _, matches, totals = _split(statistics)
     value = _smoothing_value(smoothing, value)
@@ -163,12 +165,12 @@ def brevity_penalty(c, r):
     Raises
     ------
     ValueError
-        If a number is negative.
+        If a number is negative or not finite.
     """
     c, r = np.asarray(c, float), np.asarray(r, float)
-    if not (c >= 0).all() or not (r >= 0).all():
-        raise ValueError("c and r must be numbers of tokens, at least 0")
-    short = np.exp(1 - r / np.maximum(c, 1)) * (c > 0)
+    if not all((0 <= length).all() and (length < np.inf).all() for length in (c, r)):
+        raise ValueError("c and r must be numbers of tokens, finite and at least 0")
+    short = np.exp(1 - r / np.where(c > 0, c, 1)) * (c > 0)
     return np.where(c < r, short, 1.0)[()]
 
 
@@ -323,14 +325,17 @@ def chrf(statistics, beta=2.0):
     Raises
     ------
     ValueError
-        If `statistics` has no such shape, or `beta` is not above 0.
+        If `statistics` has no such shape or holds no counts, or `beta` is not above 0.
     """
     statistics = np.asarray(statistics, float)
     if statistics.ndim < 2 or statistics.shape[-2] != 3:
         raise ValueError(f"statistics must have shape (..., 3, N), got {statistics.shape}")
+    _check_counts(statistics)
     if not 0 < beta < np.inf:
         raise ValueError(f"beta must be above 0, got {beta!r}")
     hypothesis, reference, matches = np.moveaxis(statistics, -2, 0)
+    if (matches > reference).any() or (matches > hypothesis).any():
+        raise ValueError("statistics must not have more matches than n-grams")
     used = (hypothesis > 0) & (reference > 0)
     orders = np.maximum(used.sum(-1), 1)
     precision = (used * matches / np.maximum(hypothesis, 1)).sum(-1) / orders
@@ -374,7 +379,7 @@ def resample(statistics, rng, resamples=1000):
     rng : np.random.Generator
         Two systems resampled by generators of the same seed get the same sentences.
     resamples : int
-        R, how many test sets.
+        R, how many test sets. They need the memory of 3 R S numbers.
 
     Returns
     -------
@@ -384,12 +389,13 @@ def resample(statistics, rng, resamples=1000):
     Raises
     ------
     ValueError
-        If there are no sentences, or `resamples` is no positive integer.
+        If there are no sentences, `statistics` holds no counts, or `resamples` is no positive integer.
     """
     check_positive("resamples", resamples)
     statistics = np.asarray(statistics, float)
     if statistics.ndim < 2 or not len(statistics):
         raise ValueError(f"statistics must have shape (S, ...) with S of at least 1, got {statistics.shape}")
+    _check_counts(statistics)
     S = len(statistics)
     drawn = rng.integers(0, S, (resamples, S)) + S * np.arange(resamples)[:, None]
     # How often each sentence was drawn: the sum over the draws is then one matrix product.
@@ -415,11 +421,13 @@ def percentile_interval(values, level=0.95):
     Raises
     ------
     ValueError
-        If there are no values, or the level is not between 0 and 1.
+        If there are no values, one is nan or infinite, or the level is not between 0 and 1.
     """
     values = np.asarray(values, float)
     if values.ndim != 1 or not values.size:
         raise ValueError(f"values must have shape (R,) with R of at least 1, got {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("values must be finite, got nan or inf")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level!r}")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
@@ -478,8 +486,9 @@ def paired_bootstrap(first, second, rng, resamples=1000, score=bleu, level=0.95)
 def _flat(hypotheses, references):
     """Lists of all hypotheses and of all references, and the sentence that each reference belongs to."""
     for name, given in (("hypotheses", hypotheses), ("references", references)):
-        if isinstance(given, str):
-            raise ValueError(f"{name} must be a list with an entry for each sentence, got a string")
+        if not isinstance(given, list | tuple | np.ndarray):
+            kind = "a string" if isinstance(given, str) else type(given).__name__
+            raise ValueError(f"{name} must be a list with an entry for each sentence, got {kind}")
     if len(hypotheses) != len(references):
         raise ValueError(
             f"references must have an entry for each of the S = {len(hypotheses)} hypotheses, that "
@@ -487,7 +496,7 @@ def _flat(hypotheses, references):
         )
     if not len(hypotheses):
         raise ValueError("hypotheses must hold at least one sentence, got none")
-    if not set(map(type, references)) <= {list, tuple, np.ndarray}:
+    if not all(issubclass(kind, list | tuple | np.ndarray) for kind in set(map(type, references))):
         raise ValueError("references must hold a list of references for each sentence")
     numbers = _lengths(references)
     if not numbers.all():
@@ -512,12 +521,15 @@ def _lengths(texts):
 
 def _ids(texts):
     """All tokens of the texts as integers, equal if and only if the tokens are."""
-    if set(map(type, texts)) == {np.ndarray}:
-        tokens = np.concatenate(texts)
-        if tokens.dtype.kind not in "iu":  # an empty array is one of floats
-            tokens = np.concatenate([text for text in texts if text.size] or [np.zeros(0, int)])
-        check_shape("tokens", tokens, n=None)
-        kinds = {tokens.dtype.type}
+    if set(map(type, texts)) == {np.ndarray} and not any(text.dtype.kind == "O" for text in texts):
+        # Before they are joined, which would turn numbers into strings. An empty array is one of floats.
+        filled = [text for text in texts if text.size] or [np.zeros(0, int)]
+        for text in filled:
+            check_shape("tokens", text, n=None)
+        kinds = {text.dtype.type for text in filled}
+        if len(kinds) > 1 and all(issubclass(kind, np.integer) for kind in kinds):
+            filled = [text.astype(int) for text in filled]
+        tokens = np.concatenate(filled)
     else:
         tokens = list(chain.from_iterable(texts))
         kinds = set(map(type, tokens))
@@ -541,14 +553,20 @@ def _characters(texts):
     return [np.array([ord(character) for character in "".join(text)], int) for text in texts]
 
 
+def _check_counts(statistics):
+    if not (0 <= statistics).all() or not (statistics < np.inf).all():
+        raise ValueError("statistics must be counts, got nan, inf or a negative number")
+
+
 def _split(statistics):
     """Lengths, matches and totals of counts for BLEU."""
     statistics = np.asarray(statistics, float)
     if statistics.ndim == 0 or statistics.shape[-1] < 4 or statistics.shape[-1] % 2:
         raise ValueError(f"statistics must have shape (..., 2 + 2N), got {statistics.shape}")
-    if not (statistics >= 0).all():
-        raise ValueError("statistics must be counts, got nan or a negative number")
+    _check_counts(statistics)
     matches, totals = np.split(statistics[..., 2:], 2, axis=-1)
+    if (matches > totals).any():
+        raise ValueError("statistics must not have more matches than n-grams")
     return statistics[..., 0], statistics[..., 1], matches, totals
 
 
