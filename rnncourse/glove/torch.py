@@ -42,7 +42,7 @@ def weight(x, x_max=100.0, exponent=0.75):
 class GloVe(torch.nn.Module):
     """The four parameters, named as in the NumPy half; calling it gives the cost of some cells.
 
-    Implements :eq:`glove-cost` of book/glove. The gradients are sparse: they hold the rows of the words that
+    Its cost is :eq:`glove-cost` of book/glove. The gradients are sparse: they hold the rows of the words that
     were called for, so a step does not touch the others. ``torch.optim.Adagrad`` takes such gradients.
 
     Parameters
