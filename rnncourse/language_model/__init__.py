@@ -1,0 +1,1 @@
+"""Language models: the recurrent network that says which token comes next."""
