@@ -131,8 +131,8 @@ def sampling_probabilities(logits, temperature=1.0, top_k=None, nucleus=None):
     check_sampling(temperature, top_k, nucleus)
     # The largest logit first becomes 0, or a low temperature would make it overflow.
     logits = (logits - logits.amax(-1, keepdim=True)) / temperature
-    order = logits.argsort(-1, descending=True, stable=True)
-    probabilities = logits.gather(-1, order).softmax(-1)
+    sorted_logits, order = logits.sort(dim=-1, descending=True, stable=True)
+    probabilities = sorted_logits.softmax(-1)
     if top_k is not None:
         probabilities[..., top_k:] = 0
         probabilities /= probabilities.sum(-1, keepdim=True)
