@@ -21,8 +21,8 @@ TEMPERATURE = (
         "softmax(shifted / logits.dtype.type(tau))",
         "softmax(np.log(softmax(shifted) / logits.dtype.type(tau)))",
         agrees="temperature one",
-        hint="Your temperature divides the probabilities: scaled back to a sum of 1 they are what they were. It "
-        "divides the logits.",
+        hint="Your temperature divides the probabilities: scaled back to a sum of 1 they are what they were. "
+        "It divides the logits.",
         label="lm-temperature",
     ),
     Mutant(
@@ -62,8 +62,8 @@ NUCLEUS = (
         "np.cumsum(ranked, axis=-1) - ranked < mass",
         "(np.cumsum(ranked, axis=-1) <= mass) | (np.arange(ranked.shape[-1]) == 0)",
         agrees="mass reached exactly",
-        hint="Your nucleus stops before the token with which the sum reaches the mass: the set has to hold at "
-        "least that much.",
+        hint="Your nucleus stops before the token with which the sum reaches the mass: the set has to hold "
+        "at least that much.",
         label="lm-nucleus",
     ),
     Mutant(
@@ -72,8 +72,8 @@ NUCLEUS = (
         "np.put_along_axis(kept, order, np.cumsum(ranked, axis=-1) - ranked < mass, axis=-1)",
         "np.copyto(kept, np.cumsum(ranked, axis=-1) - ranked < mass)",
         agrees="sorted logits",
-        hint="Your nucleus is right in the order of the probabilities, but you keep the tokens at these places: "
-        "undo the sorting.",
+        hint="Your nucleus is right in the order of the probabilities, but you keep the tokens at these "
+        "places: undo the sorting.",
         label="lm-nucleus",
     ),
     Mutant(
@@ -117,10 +117,11 @@ TIED = (
     Mutant(
         "repeated tokens lost",
         lm_backward,
-        "np.add.at(dembedding, cache.ids, dx)",
-        "dembedding[cache.ids] = dx",
+        "embedding_backward(dx, cache.embedding)",
+        "np.zeros_like(params.embedding)\n    dembedding[cache.embedding.ids] = dx",
         agrees="each token once",
-        hint="Your gradient keeps one place of a token that occurs several times: its row is the sum over all.",
+        hint="Your gradient keeps one place of a token that occurs several times: its row is the sum "
+        "over all.",
         label="lm-dembedding",
     ),
 )
@@ -157,8 +158,8 @@ OTHERS = (
     Mutant(
         "state ignored",
         lm_forward,
-        "forward(params.embedding[ids], state, params.cell)",
-        "forward(params.embedding[ids], zero_state(params, ids.shape[1]), params.cell)",
+        "forward(x, state, params.cell)",
+        "forward(x, zero_state(params, ids.shape[1]), params.cell)",
         agrees="zero state",
         hint="Your model starts every batch from a zero state: what it was handed is lost.",
         label="lm-model",
@@ -178,7 +179,8 @@ OTHERS = (
         "** 3",
         "** 2",
         agrees="temperature one",
-        hint="Your slope divides by the square of the temperature: there is one more factor, from d(1 / tau).",
+        hint="Your slope divides by the square of the temperature: there is one more factor, from "
+        "d(1 / tau).",
         label="lm-slope",
     ),
     Mutant(

@@ -14,6 +14,7 @@ from rnncourse._checks import (
 )
 from rnncourse._numerics import log_softmax, softmax
 from rnncourse.bptt.numpy import cross_entropy_backward, output_backward, rnn_backward
+from rnncourse.embeddings.numpy import EmbeddingCache, embedding_backward, embedding_forward, embedding_init
 from rnncourse.gru.numpy import GRUParams, gru_backward, gru_forward, gru_init
 from rnncourse.lstm.numpy import LSTMParams, lstm_backward, lstm_forward, lstm_init
 from rnncourse.rnn.numpy import (
@@ -48,8 +49,7 @@ class LMParams(NamedTuple):
 class LMCache(NamedTuple):
     """What the forward pass keeps for the backward pass."""
 
-    ids: np.ndarray
-    """(T, B), the tokens that were read."""
+    embedding: EmbeddingCache
     cell: Any
     """The cache of the cell."""
     output: OutputCache
@@ -87,7 +87,7 @@ def lm_init(rng, V, E, H, cell="lstm", tied=False, dtype=np.float64):
     if tied and E != H:
         raise ValueError(f"E must be H = {H} where the output layer uses the embedding, got {E}")
     output = output_init(rng, H, V, dtype)
-    embedding = output.weight if tied else rng.normal(size=(V, E)).astype(dtype)
+    embedding = output.weight if tied else embedding_init(rng, V, E, dtype=dtype)
     return LMParams(embedding, CELLS[cell][1](rng, E, H, dtype=dtype), output.bias if tied else output)
 
 
@@ -148,10 +148,11 @@ def lm_forward(ids, state, params):
     check_sequence("ids", ids, T=None, B=None)
     check_ids("ids", ids, V)
     _, _, forward, _ = _cell(params)
-    output, state, cell_cache = forward(params.embedding[ids], state, params.cell)
+    x, embedding_cache = embedding_forward(ids, params.embedding)
+    output, state, cell_cache = forward(x, state, params.cell)
     weights = OutputParams(params.embedding, params.output) if is_tied(params) else params.output
     logits, output_cache = output_forward(output, weights)
-    return logits, state, LMCache(ids, cell_cache, output_cache, params)
+    return logits, state, LMCache(embedding_cache, cell_cache, output_cache, params)
 
 
 def lm_backward(dlogits, dstate, cache):
@@ -184,8 +185,7 @@ def lm_backward(dlogits, dstate, cache):
     doutput, dweights = output_backward(dlogits, cache.output)
     _, _, _, backward = _cell(params)
     dx, dstate, dcell = backward(doutput, dstate, cache.cell)
-    dembedding = np.zeros_like(params.embedding)
-    np.add.at(dembedding, cache.ids, dx)
+    dembedding = embedding_backward(dx, cache.embedding)
     if is_tied(params):
         return dx, dstate, LMParams(dembedding + dweights.weight, dcell, dweights.bias)
     return dx, dstate, LMParams(dembedding, dcell, dweights)
