@@ -12,6 +12,7 @@ from rnncourse.data.tales import load_tales, tales_text
 from rnncourse.data.text import Vocabulary, contiguous_batches
 from rnncourse.data.words import split_sentences
 from rnncourse.language_model.numpy import (
+    LMParams,
     excess,
     exposure,
     lm_forward,
@@ -20,7 +21,8 @@ from rnncourse.language_model.numpy import (
     lm_loss,
     zero_state,
 )
-from rnncourse.ngram.numpy import BOS, EOS, fit_stream, ngram_vocabulary, stream_logprobs, to_stream
+from rnncourse.lstm.character import CharacterModel, pack, split_text, unpack
+from rnncourse.ngram.numpy import BOS, EOS, fit, fit_stream, ngram_vocabulary, stream_logprobs, to_stream
 from rnncourse.optim import Adam
 from rnncourse.optim._tree import tree_leaves, tree_map
 from rnncourse.training.numpy import train
@@ -328,6 +330,66 @@ def count_parameters(name):
     return sum(leaf.size for _, leaf in tree_leaves(params))
 
 
+# The tales, by characters.
+
+CHARACTERS = Setting(E=24, H=96, B=16, T=50, lr=0.005, steps=3000)
+CHARACTER_ORDERS = range(2, 11)
+
+
+def train_characters(seed):
+    """A character model of the first nine tenths of the tales, stored with one byte a weight.
+
+    Returns
+    -------
+    dict
+        What :func:`rnncourse.lstm.character.pack` makes of it. The embedding is multiplied into the input
+        weights, so that the model reads one-hot characters.
+    """
+    text, _ = split_text()
+    vocabulary = Vocabulary.of(tales_text())
+    params = learn(vocabulary.encode(text), len(vocabulary), CHARACTERS, seed).params
+    cell = params.cell._replace(weight_ih=params.cell.weight_ih @ params.embedding.T)
+    return pack(CharacterModel(vocabulary.characters, cell, params.output))
+
+
+def character_params(packed):
+    """Parameters and vocabulary of what :func:`train_characters` returned; the embedding is the identity."""
+    model = unpack(packed)
+    return LMParams(np.eye(len(model.characters)), model.lstm, model.output), Vocabulary(model.characters)
+
+
+def character_loss(params, vocabulary, text):
+    """Mean -ln P of each character but the first."""
+    return text_loss(vocabulary.encode(text), params)
+
+
+def kneser_ney_characters(order):
+    """Held-out loss of the n-gram model of this order on the same characters."""
+    text, held = split_text()
+    vocabulary = ngram_vocabulary([list(tales_text())])
+    model = fit([list(text)], order, vocabulary=vocabulary)
+    logprobs = stream_logprobs(model, to_stream([list(held)], vocabulary))
+    # Without the first character, which no network predicts, and the end.
+    return float(-logprobs[1:-1].mean())
+
+
+def record_characters():
+    """Three seeds of the character model, and n-gram models: ``language_model-characters.json``."""
+    text, held = split_text()
+    rows, models = [], []
+    for seed in tqdm(range(3), "characters"):
+        models.append(train_characters(seed))
+        losses = [character_loss(*character_params(models[-1]), part) for part in (text[-len(held) :], held)]
+        rows.append({"seed": seed, "learnt": round(losses[0], 5), "held_out": round(losses[1], 5)})
+    return {
+        "setting": CHARACTERS._asdict(),
+        "characters": [len(text), len(held)],
+        "rows": rows,
+        "kneser_ney": {str(n): round(kneser_ney_characters(n), 5) for n in CHARACTER_ORDERS},
+        "model": models[0],
+    }
+
+
 # A planted number.
 
 PLANTED = Setting(E=16, H=64, B=16, T=50, lr=0.01, steps=500, every=50)
@@ -412,5 +474,6 @@ RECORDS = {
     "grammar": record_grammar,
     "carry": record_carry,
     "words": record_words,
+    "characters": record_characters,
     "planted": record_planted,
 }
