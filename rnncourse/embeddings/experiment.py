@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from rnncourse._numerics import one_hot
 from rnncourse.bptt.numpy import cross_entropy_backward, output_backward, rnn_backward
 from rnncourse.data.tales import tales_text
-from rnncourse.data.words import UNKNOWN, WordVocabulary, split_sentences
+from rnncourse.data.words import WordVocabulary, split_sentences
 from rnncourse.embeddings.numpy import (
     RowGradient,
     adam_rows,
@@ -288,22 +287,38 @@ def record_absent():
 
 
 def learn(seed, lossy, optimiser, steps=200):
-    """Mean training loss in nats over the last 50 steps, untied, with or without the mistake ``dE[ids] += g``."""
+    """Train the untied model on the tales, with or without the mistake ``dE[ids] += g``.
+
+    Parameters
+    ----------
+    seed : int
+        Draws the initial weights and the batches: they are the same with the mistake and without.
+    lossy : bool
+    optimiser : rnncourse.optim.SGD or rnncourse.optim.Adam
+    steps : int
+
+    Returns
+    -------
+    rnncourse.training.loop.Trained
+    """
     rng = np.random.default_rng(seed)
     params = model_init(rng, len(sentences()[1]), SETTINGS["E"], tied=False)
     batches = windows(rng, corpus([]), SETTINGS["B"], SETTINGS["T"])
-    run = train(functools.partial(model_loss, lossy=lossy), params, batches, optimiser, steps=steps)
-    return run.history.loss[-50:].mean()
+    return train(functools.partial(model_loss, lossy=lossy), params, batches, optimiser, steps=steps)
 
 
 def record_lost():
-    """Loss with and without lost repeats: ``book/results/embeddings-lost.json``."""
-    kinds = {"SGD": SGD(1.0), "Adam": Adam(0.01)}
+    """Loss with and without lost repeats, last 50 of 1,000 steps: ``book/results/embeddings-lost.json``."""
+    kinds, steps = {"SGD": SGD(1.0), "Adam": Adam(0.01)}, 1000
+
+    def last(seed, lossy, optimiser):
+        return round(float(learn(seed, lossy, optimiser, steps).history.loss[-50:].mean()), 5)
+
     return {
-        "steps": 1000,
+        "steps": steps,
         "loss": {
             f"{name}, {'lossy' if lossy else 'right'}": [
-                round(float(learn(seed, lossy, optimiser, 1000)), 5) for seed in range(SETTINGS["seeds"])
+                last(seed, lossy, optimiser) for seed in range(SETTINGS["seeds"])
             ]
             for name, optimiser in kinds.items()
             for lossy in (False, True)
