@@ -149,7 +149,8 @@ def _to_model(vocabulary, tables, lines):
         for gram, (logprob, backoff, number) in table.items():
             if gram[-1] not in ids or gram[:-1] not in places:
                 lines.at = number
-                lines.fail(f"{' '.join(gram)!r} needs {gram[-1]!r} and {' '.join(gram[:-1])!r} among the shorter")
+                parts = f"{gram[-1]!r} and {' '.join(gram[:-1])!r}"
+                lines.fail(f"{' '.join(gram)!r} needs {parts} among the shorter")
             found.append((places[gram[:-1]] * V + ids[gram[-1]], logprob, backoff, gram))
         found.sort()
         places = {gram: place for place, (*_, gram) in enumerate(found)}

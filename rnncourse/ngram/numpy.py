@@ -1,8 +1,8 @@
 """n-gram language models by counting, smoothed in five ways, over integer ids.
 
-One convention holds everywhere, and it is KenLM's. A sentence of n words is ``<s> w_1 ... w_n </s>``. ``</s>``
-is predicted like a word, ``<s>`` is not: it only stands in contexts, once, so the context of the first word
-is ``<s>`` alone. Every word outside the vocabulary is read as ``<unk>``, which has a probability like any
+One convention holds everywhere, and it is KenLM's. A sentence of n words is ``<s> w_1 ... w_n </s>``.
+``</s>`` is predicted like a word, ``<s>`` is not: it only stands in contexts, once, so the context of the first
+word is ``<s>`` alone. Every word outside the vocabulary is read as ``<unk>``, which has a probability like any
 other. Logarithms are natural, but for the ARPA files.
 
 A corpus is one array of ids, its *stream*: all sentences, one after the other, each with its ``<s>`` and
@@ -25,6 +25,9 @@ UNK, BOS, EOS = range(3)
 SMOOTHINGS = ("maximum-likelihood", "add-k", "jelinek-mercer", "kneser-ney", "modified-kneser-ney")
 FALLBACK = (0.5, 1.0, 1.5)
 """Discounts of counts 1, 2 and above where the counts of counts give none, as in KenLM."""
+
+LEAST = 1e-6
+"""How near to 0 or 1 a tuned weight may come."""
 
 
 class Counts(NamedTuple):
@@ -113,8 +116,8 @@ def to_stream(sentences, vocabulary):
     Raises
     ------
     ValueError
-        If there is no sentence, one is a string or holds ``<s>`` or ``</s>``, or the vocabulary does not begin
-        with the three specials.
+        If there is no sentence, one is a string or holds ``<s>`` or ``</s>``, or the vocabulary does not
+        begin with the three specials.
     """
     _check_vocabulary(vocabulary)
     sentences = _check_sentences(sentences)
@@ -321,8 +324,8 @@ def jelinek_mercer(counts, lambdas):
 def adjusted_counts(counts):
     """Counts for Kneser-Ney: below the highest order, in how many ways an m-gram is continued to the left.
 
-    Implements :eq:`ngram-continuation` of book/ngram. Nothing stands to the left of ``<s>``, so m-grams that
-    begin with it keep their counts, as in KenLM (Heafield et al., 2013).
+    Nothing stands to the left of ``<s>``, so m-grams that begin with it keep their counts, as in KenLM
+    (Heafield et al., 2013).
 
     Parameters
     ----------
@@ -391,8 +394,9 @@ def modified_discounts(counts):
 def kneser_ney(counts, discounts):
     """Take a discount from each count; give it to the shorter context, which counts contexts, not words.
 
-    Implements :eq:`ngram-kn` of book/ngram. Source: the interpolated form of Chen and Goodman (1999) after
-    Kneser and Ney (1995); the shortest distribution is mixed with the uniform one, as in KenLM.
+    Implements :eq:`ngram-continuation`, :eq:`ngram-kn` of book/ngram. Source: the
+    interpolated form of Chen and Goodman (1999) after Kneser and Ney (1995); the shortest distribution is
+    mixed with the uniform one, as in KenLM.
 
     Parameters
     ----------
@@ -519,9 +523,7 @@ def fit(sentences, order, smoothing="modified-kneser-ney", *, vocabulary=None, k
     """
     if vocabulary is None:
         vocabulary = ngram_vocabulary(sentences)
-    return fit_stream(
-        to_stream(sentences, vocabulary), vocabulary, order, smoothing, k=k, lambdas=lambdas
-    )
+    return fit_stream(to_stream(sentences, vocabulary), vocabulary, order, smoothing, k=k, lambdas=lambdas)
 
 
 def _find(keys, wanted):
@@ -663,8 +665,8 @@ def bits(logprobs, symbols=None):
     logprobs : (N,) array
         As in :func:`perplexity`.
     symbols : int, optional
-        Divide the sum by this in place of N: the number of characters in the same text, say, to compare models
-        of words and of characters.
+        Divide the sum by this in place of N: the number of characters in the same text, say, to compare
+        models of words and of characters.
 
     Returns
     -------
@@ -681,12 +683,58 @@ def bits(logprobs, symbols=None):
     return float(-logprobs.sum() / np.log(2) / (symbols or len(logprobs)))
 
 
+def prune(model, keep):
+    """Drop m-grams from a model, and make its distributions sum to one again.
+
+    Implements :eq:`ngram-prune` of book/ngram. What is kept keeps its probability; what a context leaves to
+    the shorter one is computed anew.
+
+    Parameters
+    ----------
+    model : NGram
+    keep : sequence of arrays of bool
+        For each m = 2 .. n, (N_m,): which m-grams stay. With an m-gram, its first and its last m - 1 words
+        must.
+
+    Returns
+    -------
+    NGram
+
+    Raises
+    ------
+    ValueError
+        If there is not one array for each order, of the right length, or an m-gram is kept without a shorter
+        one that it needs.
+    """
+    V, n = len(model.vocabulary), model.order
+    if len(keep) != n - 1:
+        raise ValueError(f"keep must have one array for each order from 2 to {n}, got {len(keep)}")
+    keys, logprobs, backoffs = [model.keys[0]], [model.logprob[0]], []
+    place = suffix = np.arange(V)  # of the old m-grams among those that are kept; of their last words
+    for m, kept in enumerate(map(np.asarray, keep), 1):
+        check_shape(f"keep[{m - 1}]", kept, N=len(model.keys[m]))
+        prefix, word = np.divmod(model.keys[m], V)
+        suffix = word if m == 1 else _find(model.keys[m - 1], suffix[prefix] * V + word)
+        context, shorter = place[prefix[kept]], place[suffix[kept]]
+        if min(context.min(initial=0), shorter.min(initial=0)) < 0:
+            raise ValueError(f"keep[{m - 1}] holds m-grams whose first or last words are not kept")
+        logprob = model.logprob[m][kept]
+        size = len(keys[-1])
+        left = 1 - np.bincount(context, np.exp(logprob), size)
+        below = 1 - np.bincount(context, np.exp(logprobs[-1][shorter]), size)
+        backoffs.append(np.log(left / below))
+        keys.append(context * V + word[kept])
+        logprobs.append(logprob)
+        place = np.where(kept, np.cumsum(kept) - 1, -1)
+    return NGram(model.vocabulary, tuple(keys), tuple(logprobs), tuple(backoffs))
+
+
 def tune_lambdas(counts, stream, steps=50):
     """Weights for :func:`jelinek_mercer` that make held-out text likely, by expectation-maximisation.
 
     Implements :eq:`ngram-em` of book/ngram. Source: Jelinek and Mercer (1980). Where a context was never seen
     the longer orders have no say, so the weights are found as a chain of choices: use order n, or else
-    n - 1, and so on.
+    n - 1, and so on. No choice gets nearer to 0 or 1 than a millionth: every word keeps a probability.
 
     Parameters
     ----------
@@ -713,14 +761,17 @@ def tune_lambdas(counts, stream, steps=50):
     chosen = np.full(len(frequencies), 0.5)
     chosen[0] = 1.0  # the uniform distribution is the last resort
     for _ in range(steps):
-        use = np.where(known, chosen[:, None], 0.0)
-        passed = np.cumprod((1 - use)[::-1], axis=0)[::-1]
-        weight = use * np.append(passed[1:], np.ones((1, len(stream.T[stream != BOS]))), axis=0)
-        joint = weight * frequencies
+        joint = _stick(np.where(known, chosen[:, None], 0.0)) * frequencies
         posterior = joint / joint.sum(axis=0)
         reached = np.cumsum(posterior, axis=0) * known
-        chosen[1:] = posterior[1:].sum(axis=1) / reached[1:].sum(axis=1)
-    return chosen * np.append(np.cumprod((1 - chosen)[::-1])[::-1][1:], 1.0)
+        chosen[1:] = np.clip(posterior[1:].sum(axis=1) / reached[1:].sum(axis=1), LEAST, 1 - LEAST)
+    return _stick(chosen)
+
+
+def _stick(chosen):
+    """Probability of stopping at each order, from the highest down, if one stops there with `chosen`."""
+    passed = np.cumprod((1 - chosen)[::-1], axis=0)[::-1]
+    return chosen * np.concatenate([passed[1:], np.ones_like(passed[:1])])
 
 
 def _frequencies(counts, stream):
