@@ -26,7 +26,7 @@ class Settings(NamedTuple):
     """What a run is, beside its text and its length."""
 
     level: str = "char"
-    """"char" or "word"."""
+    """``"char"`` or ``"word"``."""
     cell: str = "lstm"
     hidden: int = 128
     embedding: int | None = None
@@ -184,7 +184,7 @@ def train_text(
             carried = _map_state(lambda part: processes.share(part, 1).to(device), resumed["carried"])
         if len(resumed["random"]) == processes.size:
             set_random_state(resumed["random"][processes.rank], device)
-        elif first:
+        elif first and settings.dropout:
             say(f"{len(resumed['random'])} processes wrote {path}: dropout is drawn anew")
     done = 0 if history is None else len(history.loss)
     if done > steps:
