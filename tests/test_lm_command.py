@@ -674,18 +674,32 @@ def test_runs_that_cannot_be_resumed(text, tmp_path):
         (["--device", "meta"], "unknown device 'meta': it is cpu, cuda or, for the second GPU, cuda:1"),
         (["--steps", "3", "--epochs", "1"], "--steps and --epochs both say how long the run is: give one"),
         (["--embedding", "5", "--tied"], "tied needs E = H, one table for both ends, got E = 5 and H = 12"),
-        (["--lr", "1e38"], "step 2: the loss is nan"),
+        (["--lr", "1e38"], "Invalid value for '--lr': 1e+38 is not in the range 0<x<=1000000.0."),
         (
             ["--hidden", "10000000", "--embedding", "1"],
             "out of memory: take a smaller --hidden, --batch or --window",
         ),
         (["--hidden", "0"], "Invalid value for '--hidden': 0 is not in the range x>=1."),
         (["--dropout", "1"], "Invalid value for '--dropout': 1.0 is not in the range 0<=x<1."),
-        (["--lr", "0"], "Invalid value for '--lr': 0.0 is not in the range x>0."),
     ],
 )
 def test_options_that_do_not_fit(text, tmp_path, arguments, message):
     assert error("train", text, *SMALL, "--out", tmp_path / "out", *arguments).startswith(message)
+
+
+def test_a_run_that_diverges_keeps_its_last_checkpoint(text, tmp_path, monkeypatch):
+    def spoil(optimiser):
+        optimiser.param_groups[0]["params"][0].data.fill_(math.nan)
+
+    command = ["train", text, *SMALL, "--out", tmp_path]
+    lm(*command, "--steps", "5")
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", spoil)
+        message = error(*command, "--resume", "--steps", "20")
+    assert message.startswith("step 7: the loss is nan; the gradient's norm in the step before was ")
+    assert message.endswith("; a smaller --lr may help")
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
 def test_devices_that_are_not_there(monkeypatch):

@@ -91,7 +91,7 @@ def _options(*options):
     click.option("--tied", is_flag=True, help="Share the weight of embedding and output."),
     click.option("--batch", type=AT_LEAST_1, default=32, help="Streams, over all processes."),
     click.option("--window", type=AT_LEAST_1, default=64, help="Steps that gradients are sent back."),
-    click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.002, help="Rate of Adam."),
+    click.option("--lr", type=click.FloatRange(0, 1e6, min_open=True), default=0.002, help="Rate of Adam."),
     click.option("--clip", type=click.FloatRange(0, min_open=True), default=1.0, help="Largest norm."),
     click.option("--seed", type=SEED, default=0),
     click.option(
