@@ -22,6 +22,7 @@ from rnncourse.data.words import WordVocabulary
 from rnncourse.language_model.cli import _device, _one_sentence
 from rnncourse.language_model.torch import CELLS, LanguageModel, sample, sampling_probabilities
 from rnncourse.language_model.training import (
+    Score,
     Settings,
     TextModel,
     build_model,
@@ -532,6 +533,7 @@ def test_tokens():
     ]
     assert join(words, "word") == 'She said : " Go ! "\nHe didn\'t .\nThe end'
     assert join(tokenise(text, "char"), "char") == text
+    assert join(["</s>", "</s>", "a", "</s>", "</s>", "b", "</s>"], "word") == "a\n\nb"
     with pytest.raises(ValueError, match="level must be one of 'char', 'word', got 'byte'"):
         tokenise(text, "byte")
 
@@ -725,6 +727,11 @@ def test_prompts_and_temperatures_that_do_not_fit(models):
     unknown = error("sample", models / "word", "--prompt", "The olld")
     assert unknown.startswith("the vocabulary has no 'olld'; nearest spellings: ")
     assert error("sample", models / "absent") == f"there is no checkpoint {models / 'absent'}"
+
+
+def test_a_perplexity_beyond_all_numbers():
+    assert Score(2, 2, 0, 6.0, 6.0).perplexity == 8
+    assert Score(1, 1, 0, 2000.0, 2000.0).perplexity == math.inf
 
 
 def test_a_score_of_one_token(models, tmp_path):

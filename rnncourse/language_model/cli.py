@@ -130,8 +130,8 @@ def train(context, file, steps, epochs, every, device, out, resume, **settings):
         if steps and epochs:
             raise Fault("--steps and --epochs both say how long the run is: give one")
         device = _device(device)
-        # Without it cuBLAS may add up in another order each time.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # PyTorch's manual asks for it, or cuDNN's recurrent layers may differ from run to run.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2")
         text = read_text(file)
         resumed, settings = None, Settings(**settings)
         if resume:
@@ -163,12 +163,13 @@ def train(context, file, steps, epochs, every, device, out, resume, **settings):
                 reached = str(error).removesuffix(f"; {TRAINED}")
                 raise Fault(f"{reached}; a smaller --lr may help") from None
             except KeyboardInterrupt as error:
-                if not hasattr(error, "trained"):
+                if not hasattr(error, "trained") or not path.exists():
                     raise
-                history = error.trained.history
-                kept = history.evaluated[-1] if len(history.evaluated) else 0
+                taken = len(error.trained.history.loss)
+                # Not by the last evaluation: its checkpoint may be what was interrupted.
+                kept = len(load_run(path)["history"]["loss"])
                 raise Stopped(
-                    f"stopped after {len(history.loss)} steps; {path} has {kept} of them: go on with --resume"
+                    f"stopped after {taken} steps; {path} has {kept} of them: go on with --resume"
                 ) from None
         history = trained.history
         best = history.evaluation.argmin()

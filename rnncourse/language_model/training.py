@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from itertools import count
 from typing import NamedTuple
 
@@ -70,7 +71,8 @@ def join(tokens, level):
     """Text of the tokens; of words with a blank between any two, and a line for each sentence."""
     if level == "char":
         return "".join(tokens)
-    return " ".join(tokens).replace(f" {END} ", "\n").removesuffix(END).removeprefix(f"{END} ").rstrip()
+    lines = " ".join("\n" if token == END else token for token in tokens)
+    return re.sub(" ?\n ?", "\n", lines).strip()
 
 
 def token_losses(model, ids, B=1, window=1024, progress=False):
@@ -420,7 +422,7 @@ class Score(NamedTuple):
     @property
     def perplexity(self):
         """Two to the bits per token."""
-        return 2**self.per_token
+        return 2**self.per_token if self.per_token < 1024 else math.inf
 
 
 def score_text(text_model, text, progress=False):
