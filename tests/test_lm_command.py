@@ -235,6 +235,8 @@ def test_the_state_of_a_sample_goes_on():
     first, state = sample(model, ids, 2, generator=generator)
     second, _ = sample(model, first[-1:], 3, generator=generator, state=state)
     assert torch.equal(torch.cat([first, second]), at_once)
+    _, expected = model(torch.cat([ids, first[:-1]]))
+    torch.testing.assert_close(state, expected)
 
 
 @pytest.mark.parametrize(
@@ -415,6 +417,10 @@ def test_the_best_weights_are_kept(text, tmp_path):
     model = load_model(tmp_path / "checkpoint.pt").model
     loss = token_losses(model, held_out, 4, 8).mean().item()
     assert loss == pytest.approx(run["history"]["evaluation"][best].item(), rel=1e-6)
+    resume = ["train", text, "--resume", "--device", "cpu", "--out", tmp_path, "--every", "5", "--steps"]
+    assert f"came after {steps} of 20 steps" in lm(*resume, "20")
+    again = load_run(tmp_path / "checkpoint.pt")["best"]
+    assert all(torch.equal(again[name], tensor) for name, tensor in run["best"].items())
 
 
 # Checkpoints.
