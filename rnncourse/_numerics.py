@@ -24,3 +24,11 @@ def softmax(logits):
 def one_hot(ids, V, dtype=np.float64):
     """One-hot vectors (..., V) of the integers `ids` (...)."""
     return np.eye(V, dtype=dtype)[ids]
+
+
+def sum_rows(ids, rows):
+    """Each of the `ids` (n,) once, rising, and the sum of its `rows` (n, ...), added in their order."""
+    order = np.argsort(ids, kind="stable")
+    ids = ids[order]
+    first = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])) if len(ids) else order
+    return ids[first], np.add.reduceat(rows[order], first, axis=0)

@@ -215,6 +215,7 @@ def test_dyck_reaches_long_strings():
     [
         (lambda rng: adding(rng, 1, 2), "T must be at least 2, got 1"),
         (lambda rng: adding(rng, 2, 0), "B must be an integer of at least 1, got 0"),
+        (lambda rng: adding(rng, 2, 2, int), "dtype must be one of floats, got int64"),
         (lambda rng: copy_memory(rng, 0, 1, 1, 1), "lag must be an integer of at least 1, got 0"),
         (lambda rng: copy_memory(rng, 1, 1.5, 1, 1), "length must be an integer of at least 1, got 1.5"),
         (lambda rng: copy_memory(rng, 1, 1, -1, 1), "symbols must be an integer of at least 1, got -1"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rnncourse._checks import check_floats, check_lengths, check_sequence, check_shape
-from rnncourse._numerics import log_softmax, sigmoid, softmax
+from rnncourse._numerics import log_softmax, sigmoid, softmax, sum_rows
 
 
 def test_sigmoid_keeps_its_digits_in_both_tails():
@@ -23,6 +23,19 @@ def test_extreme_logits_give_no_warning(dtype):
     np.testing.assert_array_equal(softmax(a), [0, 0, 0, 1])
     np.testing.assert_allclose(log_softmax(a), torch.log_softmax(torch.tensor(a), 0).numpy(), rtol=1e-6)
     assert {f(a).dtype for f in (sigmoid, softmax, log_softmax)} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize("n", [0, 1, 50])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_of_equal_ids_are_added(n, dtype):
+    rng = np.random.default_rng(n)
+    ids, rows = rng.integers(0, 9, n), rng.normal(size=(n, 3)).astype(dtype)
+    dense = np.zeros((9, 3), dtype)
+    np.add.at(dense, ids, rows)
+    unique, sums = sum_rows(ids, rows)
+    np.testing.assert_array_equal(unique, np.unique(ids))
+    np.testing.assert_allclose(sums, dense[unique], rtol=1e-5 if dtype == np.float32 else 1e-13)
+    assert sums.dtype == dtype and sums.shape == (len(unique), 3)
 
 
 def test_messages():

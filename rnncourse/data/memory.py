@@ -32,10 +32,12 @@ def adding(rng, T, B, dtype=np.float64):
     Raises
     ------
     ValueError
-        If a size is too small.
+        If a size is too small or `dtype` is not one of floats.
     """
     check_positive("B", B)
     _check_least("T", T, 2)
+    if np.dtype(dtype).kind != "f":
+        raise ValueError(f"dtype must be one of floats, got {np.dtype(dtype)}")
     x = np.zeros((T, B, 2), dtype)
     x[..., 0] = rng.random((T, B))
     columns = np.arange(B)

@@ -1,5 +1,6 @@
 """The commands `rnncourse lm`: a language model of the reader's own text."""
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,11 +28,14 @@ def _one_sentence():
         if error.name != "torch":
             raise
         raise Fault("rnncourse lm needs PyTorch: pip install rnncourse[torch]") from None
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise Fault(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from None
+    except ValueError as error:
         raise Fault(str(error)) from None
     except (RuntimeError, MemoryError) as error:
         # PyTorch has an exception of its own for a full GPU, none for a full CPU.
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        full = ("out of memory", "not enough memory", "can't allocate memory")
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in full):
             raise
         raise Fault("out of memory: take a smaller --hidden, --batch or --window") from None
 
@@ -49,7 +53,8 @@ def _device(name):
         raise Fault(f"unknown device {name!r}: it is cpu, cuda or, for the second GPU, cuda:1")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise Fault(f"--device {name}: this PyTorch finds no CUDA device")
-    if device.type == "cuda" and (device.index or 0) >= (found := torch.cuda.device_count()):
+    index = int(os.environ.get("LOCAL_RANK", 0)) if device.index is None else device.index
+    if device.type == "cuda" and index >= (found := torch.cuda.device_count()):
         raise Fault(f"--device {name}: the machine has {found} CUDA device{'s' * (found != 1)}")
     return device
 
@@ -74,7 +79,7 @@ def _options(*options):
     return decorate
 
 
-@lm.command()
+@lm.command(context_settings={"show_default": True})
 @click.argument("file")
 @_options(
     click.option("--level", type=click.Choice(["char", "word"]), default="char", help="What a token is."),
@@ -86,7 +91,7 @@ def _options(*options):
     click.option("--tied", is_flag=True, help="Share the weight of embedding and output."),
     click.option("--batch", type=AT_LEAST_1, default=32, help="Streams, over all processes."),
     click.option("--window", type=AT_LEAST_1, default=64, help="Steps that gradients are sent back."),
-    click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.002, help="Rate of Adam."),
+    click.option("--lr", type=click.FloatRange(0, 1e6, min_open=True), default=0.002, help="Rate of Adam."),
     click.option("--clip", type=click.FloatRange(0, min_open=True), default=1.0, help="Largest norm."),
     click.option("--seed", type=SEED, default=0),
     click.option(
@@ -110,7 +115,8 @@ def train(context, file, steps, epochs, every, device, out, resume, **settings):
     Ctrl-C or a crash loses what came after the last one. A resumed run ends with the same bits as one that
     was never stopped, on the same machine with the same number of threads.
 
-    Several GPUs: torchrun --nproc-per-node 2 -m rnncourse.cli lm train FILE
+    Several GPUs: torchrun --nproc-per-node 2 -m rnncourse.cli lm train FILE. The processes share --batch
+    evenly; all must see the same FILE and --out.
     """
     path = out / CHECKPOINT
     with _one_sentence():
@@ -124,6 +130,8 @@ def train(context, file, steps, epochs, every, device, out, resume, **settings):
         if steps and epochs:
             raise Fault("--steps and --epochs both say how long the run is: give one")
         device = _device(device)
+        # PyTorch's manual asks for it, or cuDNN's recurrent layers may differ from run to run.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2")
         text = read_text(file)
         resumed, settings = None, Settings(**settings)
         if resume:
@@ -155,12 +163,13 @@ def train(context, file, steps, epochs, every, device, out, resume, **settings):
                 reached = str(error).removesuffix(f"; {TRAINED}")
                 raise Fault(f"{reached}; a smaller --lr may help") from None
             except KeyboardInterrupt as error:
-                if not hasattr(error, "trained"):
+                if not hasattr(error, "trained") or not path.exists():
                     raise
-                history = error.trained.history
-                kept = history.evaluated[-1] if len(history.evaluated) else 0
+                taken = len(error.trained.history.loss)
+                # Not by the last evaluation: its checkpoint may be what was interrupted.
+                kept = len(load_run(path)["history"]["loss"])
                 raise Stopped(
-                    f"stopped after {len(history.loss)} steps; {path} has {kept} of them: go on with --resume"
+                    f"stopped after {taken} steps; {path} has {kept} of them: go on with --resume"
                 ) from None
         history = trained.history
         best = history.evaluation.argmin()
@@ -184,7 +193,7 @@ def _resumed_settings(context, given, saved, path):
     return saved._replace(**explicit)
 
 
-@lm.command()
+@lm.command(context_settings={"show_default": True})
 @click.argument("checkpoint")
 @_options(
     click.option("--prompt", default="", help="How the text begins."),
@@ -203,7 +212,7 @@ def sample(checkpoint, prompt, device, **settings):
         click.echo(sample_text(load_model(_file(checkpoint), _device(device)), prompt, **settings))
 
 
-@lm.command()
+@lm.command(context_settings={"show_default": True})
 @click.argument("checkpoint")
 @click.argument("file")
 @click.option("--device", default="cpu")

@@ -190,10 +190,10 @@ def sample(
     """
     check_positive("length", length)
     check_sampling(temperature, top_k, nucleus)
-    drawn = []
+    drawn, without = [], torch.tensor(without, dtype=torch.long, device=ids.device)
     for _ in range(length):
         logits, state = model(ids, state)
-        last = logits[-1].index_fill(-1, torch.tensor(without, device=ids.device).long(), -math.inf)
+        last = logits[-1].index_fill(-1, without, -math.inf)
         probabilities = sampling_probabilities(last, temperature, top_k, nucleus)
         ids = torch.multinomial(probabilities, 1, generator=generator).T
         drawn.append(ids)

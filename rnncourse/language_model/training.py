@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from itertools import count
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ class Settings(NamedTuple):
     """What a run is, beside its text and its length."""
 
     level: str = "char"
-    """"char" or "word"."""
+    """``"char"`` or ``"word"``."""
     cell: str = "lstm"
     hidden: int = 128
     embedding: int | None = None
@@ -70,7 +71,8 @@ def join(tokens, level):
     """Text of the tokens; of words with a blank between any two, and a line for each sentence."""
     if level == "char":
         return "".join(tokens)
-    return " ".join(tokens).replace(f" {END} ", "\n").removesuffix(END).removeprefix(f"{END} ").rstrip()
+    lines = " ".join("\n" if token == END else token for token in tokens)
+    return re.sub(" ?\n ?", "\n", lines).strip()
 
 
 def token_losses(model, ids, B=1, window=1024, progress=False):
@@ -184,7 +186,7 @@ def train_text(
             carried = _map_state(lambda part: processes.share(part, 1).to(device), resumed["carried"])
         if len(resumed["random"]) == processes.size:
             set_random_state(resumed["random"][processes.rank], device)
-        elif first:
+        elif first and settings.dropout:
             say(f"{len(resumed['random'])} processes wrote {path}: dropout is drawn anew")
     done = 0 if history is None else len(history.loss)
     if done > steps:
@@ -420,7 +422,7 @@ class Score(NamedTuple):
     @property
     def perplexity(self):
         """Two to the bits per token."""
-        return 2**self.per_token
+        return 2**self.per_token if self.per_token < 1024 else math.inf
 
 
 def score_text(text_model, text, progress=False):

@@ -1,6 +1,8 @@
 """Checkpoints: a file that is complete or absent, read without running code, and the random state."""
 
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import torch
@@ -21,10 +23,17 @@ def save_checkpoint(path, kind, content):
     """
     path = Path(path)
     temporary = path.with_name(path.name + ".partial")
-    with open(temporary, "wb") as file:
-        torch.save({"kind": kind, **content}, file)
-        file.flush()
-        os.fsync(file.fileno())
+    # Into memory first: of a full disk torch.save does not say that it is full.
+    buffer = io.BytesIO()
+    torch.save({"kind": kind, **content}, buffer)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = str(temporary)
+        raise
     os.replace(temporary, path)
     if os.name == "posix":
         # The move, too, is only in memory until its folder is written.
@@ -58,14 +67,18 @@ def load_checkpoint(path, kind):
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
-    with open(path, "rb") as file:
-        try:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-        except OSError:
-            raise
-        except Exception:
-            # Of a foreign or damaged file the reader may raise anything at all.
-            raise ValueError(f"{path} is damaged or no checkpoint") from None
+    file = io.BytesIO(path.read_bytes())
+    try:
+        with zipfile.ZipFile(file) as archive:
+            # torch.load does not look at the checksums that torch.save writes.
+            damaged = archive.testzip()
+        file.seek(0)
+        content = None if damaged else torch.load(file, map_location="cpu", weights_only=True)
+    except Exception:
+        # Of a foreign file the readers may raise anything at all.
+        damaged = True
+    if damaged:
+        raise ValueError(f"{path} is damaged or no checkpoint")
     if not isinstance(content, dict) or content.pop("kind", None) != kind:
         raise ValueError(f"{path} is no checkpoint of {kind}")
     return content
