@@ -28,6 +28,8 @@ from rnncourse.language_model.numpy import (
     sampling_probabilities,
     zero_state,
 )
+from rnncourse.language_model.torch import LanguageModel
+from rnncourse.language_model.torch import sampling_probabilities as torch_probabilities
 from rnncourse.optim._tree import tree_leaves, tree_map
 from rnncourse.testing import check_gradient, check_parity, numerical_gradient
 
@@ -251,6 +253,76 @@ def test_cutting_and_cooling_never_raise_the_entropy(seed, k, mass, tau):
     own = entropy(at_temperature(logits, 1.0))
     for p in (keep_top_k(logits, k), keep_nucleus(logits, mass), at_temperature(logits, tau)):
         assert p.sum() == pytest.approx(1) and entropy(p) <= own + 1e-12
+
+
+def twin(params, dtype=torch.float64, device="cpu"):
+    """The PyTorch twin with the same weights, and the names of its parameters by ours."""
+    (kind,) = (kind for kind in CELLS if kind == type(params.cell).__name__.removesuffix("Params").lower())
+    H, E = params.cell.weight_hh.shape[1], params.embedding.shape[1]
+    model = LanguageModel(V, E, H, kind, tied=is_tied(params), dtype=dtype, device=device)
+    names = {"embedding": "embedding.weight"}
+    names |= {f"cell.{name}": f"rnn.0.{name}_l0" for name in params.cell._fields}
+    bias = {"output": "output.bias"}
+    names |= bias if is_tied(params) else {f"output.{name}": f"output.{name}" for name in ("weight", "bias")}
+    weights = {
+        theirs: torch.tensor(leaf)
+        for (_, leaf), theirs in zip(tree_leaves(params), names.values(), strict=False)
+    }
+    model.load_state_dict({"output.weight": weights["embedding.weight"]} | weights)
+    return model, names
+
+
+def check_twin(dtype, device, tolerance):
+    for cell, tied in KINDS:
+        ids, state, params = drawn(cell, tied)
+        logits, after, cache = lm_forward(ids[:-1], state, params)
+        dlogits = np.random.default_rng(2).normal(size=logits.shape)
+        _, _, dparams = lm_backward(dlogits, tree_map(np.zeros_like, state), cache)
+        model, names = twin(params, dtype, device)
+        start = [torch.tensor(s, dtype=dtype, device=device)[None] for _, s in tree_leaves((state,))]
+        found, end = model(
+            torch.tensor(ids[:-1], device=device), tuple(start) if cell == "lstm" else start[0]
+        )
+        found.backward(torch.tensor(dlogits, dtype=dtype, device=device))
+        weights = dict(model.named_parameters())
+        ends = end if cell == "lstm" else (end,)
+        check_parity(
+            {"logits": found.detach().double().cpu()}
+            | dict(
+                zip(by_name("after", (after,)), [e[0].detach().double().cpu() for e in ends], strict=False)
+            )
+            | {name: weights[theirs].grad.double().cpu() for name, theirs in names.items()},
+            {"logits": logits} | by_name("after", (after,)) | dict(tree_leaves(dparams)),
+            tolerance,
+        )
+
+
+def test_twins_agree():
+    check_twin(torch.float64, "cpu", 1e-10)
+    # Rounding to 24 and to 8 bits, over some products.
+    check_twin(torch.float32, "cpu", 1e-4)
+    check_twin(torch.bfloat16, "cpu", 0.1)
+
+
+@pytest.mark.gpu
+def test_twins_agree_on_cuda():
+    check_twin(torch.float32, "cuda", 1e-2)
+    check_twin(torch.bfloat16, "cuda", 0.1)
+
+
+def test_settings_agree_with_the_twin():
+    logits = np.random.default_rng(12).normal(size=(B, V)) * 3
+    for setting in ({}, {"temperature": 0.6}, {"top_k": 3}, {"nucleus": 0.7}):
+        p, q = (
+            sampling_probabilities(logits, **setting),
+            torch_probabilities(torch.tensor(logits), **setting),
+        )
+        check_parity({"p": p}, {"p": q}, 1e-12)
+    p, q = (
+        f(a, 1.5, 5, 0.8)
+        for f, a in ((sampling_probabilities, logits), (torch_probabilities, torch.tensor(logits)))
+    )
+    check_parity({"p": p}, {"p": q}, 1e-12)
 
 
 def test_settings_combine_in_order():

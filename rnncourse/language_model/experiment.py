@@ -22,6 +22,7 @@ from rnncourse.language_model.numpy import (
     zero_state,
 )
 from rnncourse.lstm.character import CharacterModel, pack, split_text, unpack
+from rnncourse.lstm.experiment import quote_units
 from rnncourse.ngram.numpy import BOS, EOS, fit, fit_stream, ngram_vocabulary, stream_logprobs, to_stream
 from rnncourse.optim import Adam
 from rnncourse.optim._tree import tree_leaves, tree_map
@@ -374,18 +375,30 @@ def kneser_ney_characters(order):
 
 
 def record_characters():
-    """Three seeds of the character model, and n-gram models: ``language_model-characters.json``."""
+    """Three seeds of the character model, and n-gram models: ``language_model-characters.json``.
+
+    ``units``: how each unit of the first goes with an open quotation, and what the rest does without it.
+    """
     text, held = split_text()
     rows, models = [], []
     for seed in tqdm(range(3), "characters"):
         models.append(train_characters(seed))
         losses = [character_loss(*character_params(models[-1]), part) for part in (text[-len(held) :], held)]
         rows.append({"seed": seed, "learnt": round(losses[0], 5), "held_out": round(losses[1], 5)})
+    found = quote_units(unpack(models[0]), progress=False)
+    units = {
+        "correlation": found["correlation"],
+        "correlation_h": found["correlation_h"],
+        "auc": found["ablated"]["auc"],
+        "loss": found["ablated"]["loss"],
+    }
     return {
         "setting": CHARACTERS._asdict(),
         "characters": [len(text), len(held)],
         "rows": rows,
         "kneser_ney": {str(n): round(kneser_ney_characters(n), 5) for n in CHARACTER_ORDERS},
+        "whole": {name: round(found["whole"][name], 5) for name in ("auc", "loss")},
+        "units": {name: np.round(values, 4).tolist() for name, values in units.items()},
         "model": models[0],
     }
 
