@@ -1,9 +1,9 @@
 """n-gram language models by counting, smoothed in five ways, over integer ids.
 
 One convention holds everywhere, and it is KenLM's. A sentence of n words is ``<s> w_1 ... w_n </s>``.
-``</s>`` is predicted like a word, ``<s>`` is not: it only stands in contexts, once, so the context of the first
-word is ``<s>`` alone. Every word outside the vocabulary is read as ``<unk>``, which has a probability like any
-other. Logarithms are natural, but for the ARPA files.
+``</s>`` is predicted like a word, ``<s>`` is not: it only stands in contexts, once, so the context of the
+first word is ``<s>`` alone. Every word outside the vocabulary is read as ``<unk>``, which has a probability
+like any other. Logarithms are natural, but for the ARPA files.
 
 A corpus is one array of ids, its *stream*: all sentences, one after the other, each with its ``<s>`` and
 ``</s>``. An m-gram is known by its place in a sorted table; the next longer one by the place of its first
@@ -40,24 +40,24 @@ class Counts(NamedTuple):
     V: int
     """Words, the three specials included."""
     prefix: tuple
-    """(N_m,) each: place of the first m - 1 words, the context, among the (m - 1)-grams; 0 for m = 1."""
+    """For each m an array (N_m,), the place of the first m - 1 words among the (m - 1)-grams; 0 for m = 1."""
     word: tuple
-    """(N_m,) each: the last word."""
+    """For each m an array (N_m,), the last word."""
     suffix: tuple
-    """(N_m,) each: place of the last m - 1 words among the (m - 1)-grams; 0 for m = 1."""
+    """For each m an array (N_m,), the place of the last m - 1 words among the (m - 1)-grams; 0 for m = 1."""
     begins: tuple
-    """(N_m,) each, bool: whether the first word is ``<s>``."""
+    """For each m an array (N_m,) of bool, whether the first word is ``<s>``."""
     count: tuple
-    """(N_m,) each; 0 for ``<s>`` alone, which is never predicted."""
+    """For each m an array (N_m,); 0 for ``<s>`` alone, which is never predicted."""
 
 
 class Estimate(NamedTuple):
     """Probabilities of the m-grams of :class:`Counts`, and what contexts leave to shorter ones."""
 
     prob: tuple
-    """(N_m,) each, m = 1 .. n: P(last word | context)."""
+    """For each m an array (N_m,), P(last word | context)."""
     backoff: tuple
-    """(N_m,) each, m = 1 .. n - 1: factor of the shorter context's probability for a word not seen here."""
+    """For each m below n an array (N_m,), the factor of the shorter context's probability of a new word."""
 
 
 class NGram(NamedTuple):
@@ -66,11 +66,11 @@ class NGram(NamedTuple):
     vocabulary: WordVocabulary
     """It begins with the three specials."""
     keys: tuple
-    """(N_m,) each, sorted: place of the first m - 1 words times V, plus the last word."""
+    """For each m a sorted array (N_m,), the place of the first m - 1 words times V, plus the last word."""
     logprob: tuple
-    """(N_m,) each: ln P(last word | context)."""
+    """For each m an array (N_m,), ln P(last word | context)."""
     backoff: tuple
-    """(N_m,) each, m below n: ln of the factor of the shorter context's probability."""
+    """For each m below n an array (N_m,), ln of the factor of the shorter context's probability."""
 
     @property
     def order(self):
