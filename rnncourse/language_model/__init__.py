@@ -1,1 +1,1 @@
-"""Language models: the recurrent network that says which token comes next."""
+"""Language models of characters and words: training, sampling, and what they remember."""

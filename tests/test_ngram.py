@@ -1,0 +1,670 @@
+"""n-gram models: against a slow estimator written from the formulas, kenlm, nltk, and one another."""
+
+import itertools
+import math
+import os
+from collections import Counter
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nltk.lm import KneserNeyInterpolated
+from nltk.lm.preprocessing import padded_everygram_pipeline
+
+from rnncourse.data.grammar import sample, true_logprob
+from rnncourse.data.words import WordVocabulary
+from rnncourse.ngram.arpa import read_arpa, write_arpa
+from rnncourse.ngram.numpy import (
+    BOS,
+    EOS,
+    FALLBACK,
+    SMOOTHINGS,
+    SPECIALS,
+    absolute_discount,
+    add_k,
+    adjusted_counts,
+    bits,
+    count_ngrams,
+    estimate,
+    fit,
+    fit_stream,
+    interpolate,
+    jelinek_mercer,
+    kneser_ney,
+    maximum_likelihood,
+    modified_discounts,
+    next_word_probabilities,
+    ngram_vocabulary,
+    perplexity,
+    prune,
+    sentence_logprobs,
+    stream_logprobs,
+    to_stream,
+    tune_lambdas,
+)
+from rnncourse.testing import relative_error
+
+TINY = [list("ab"), list("aab")]
+SETTINGS = {"add-k": {"k": 0.3}, "jelinek-mercer": {"lambdas": [0.1, 0.15, 0.2, 0.25, 0.2, 0.1]}}
+
+
+def options(smoothing, order):
+    """What a smoothing needs, for models of that order."""
+    chosen = dict(SETTINGS.get(smoothing, {}))
+    if "lambdas" in chosen:
+        weights = np.array(chosen["lambdas"][: order + 1])
+        chosen["lambdas"] = weights / weights.sum()
+    return chosen
+
+
+def random_corpus(seed, size=40, letters="abcdef"):
+    """Sentences of 0 to 7 words; frequent and rare words, and one that the vocabulary does not have."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.ones(len(letters)))
+    sentences = [list(rng.choice(list(letters), rng.integers(0, 8), p=p)) for _ in range(size)]
+    sentences[0] = list("abcdef"[: len(letters)]) + ["rare"]
+    return sentences, WordVocabulary((*SPECIALS, *letters, "never"), (0,) * (len(letters) + 4))
+
+
+# The oracle: dictionaries and the formulas of Chen and Goodman (1999), one probability at a time.
+
+
+class Slow:
+    """Any of the five estimates, from tuples of words."""
+
+    def __init__(self, sentences, vocabulary, order, smoothing, k=None, lambdas=None):
+        known = set(vocabulary.words)
+        self.events = [word for word in vocabulary.words if word != "<s>"]
+        self.n, self.smoothing, self.k, self.lambdas = order, smoothing, k, lambdas
+        self.c = Counter()
+        for sentence in sentences:
+            line = ("<s>", *(word if word in known else "<unk>" for word in sentence), "</s>")
+            for end in range(1, len(line)):
+                for m in range(1, min(order, end + 1) + 1):
+                    self.c[line[end - m + 1 : end + 1]] += 1
+        self.followers = {}
+        for gram, count in self.c.items():
+            self.followers.setdefault(gram[:-1], {})[gram[-1]] = count
+        lefts = {}
+        for gram in self.c:
+            lefts.setdefault(gram[1:], set()).add(gram[0])
+        self.a = {
+            gram: count if len(gram) == order or gram[0] == "<s>" else len(lefts[gram])
+            for gram, count in self.c.items()
+        }
+        self.D = {m: self.discounts(m) for m in range(1, order + 1)}
+
+    def discounts(self, m):
+        n = Counter(a for gram, a in self.a.items() if len(gram) == m)
+        if self.smoothing == "kneser-ney":
+            D = n[1] / (n[1] + 2 * n[2]) if n[1] and n[2] else 0.5
+            return [D, D, D]
+        if not (n[1] and n[2] and n[3] and n[4]):
+            return [0.5, 1.0, 1.5]
+        Y = n[1] / (n[1] + 2 * n[2])
+        D = [r - (r + 1) * Y * n[r + 1] / n[r] for r in (1, 2, 3)]
+        return D if min(D) >= 0 else [0.5, 1.0, 1.5]
+
+    def p(self, word, context):
+        """P(word | context), a tuple that begins with <s> or has n - 1 words."""
+        context = context[max(0, len(context) - self.n + 1) :]
+        while context and context not in self.followers and self.smoothing != "add-k":
+            context = context[1:]
+        if self.smoothing == "maximum-likelihood":
+            seen = self.followers[context]
+            return seen.get(word, 0) / sum(seen.values())
+        if self.smoothing == "add-k":
+            seen = self.followers.get(context, {})
+            return (seen.get(word, 0) + self.k) / (sum(seen.values()) + self.k * len(self.events))
+        if self.smoothing == "jelinek-mercer":
+            total = self.lambdas[0] / len(self.events)
+            for j in range(len(context) + 1):
+                seen = self.followers[context[len(context) - j :]]
+                total += self.lambdas[j + 1] * seen.get(word, 0) / sum(seen.values())
+            return total / sum(self.lambdas[: len(context) + 2])
+        return self.discounted(word, context)
+
+    def discounted(self, word, context):
+        shorter = self.p(word, context[1:]) if context else 1 / len(self.events)
+        grams = {w: self.a[(*context, w)] for w in self.followers[context]}
+        D = self.D[len(context) + 1]
+        total = sum(grams.values())
+        N = [sum(a == r for a in grams.values()) for r in (1, 2)]
+        N.append(sum(a >= 3 for a in grams.values()))
+        gamma = sum(d * n for d, n in zip(D, N, strict=True)) / total
+        count = grams.get(word, 0)
+        return (count - D[min(count, 3) - 1] if count else 0) / total + gamma * shorter
+
+
+def contexts_of(sentences, vocabulary, seed=0):
+    """Beginnings of sentences: none, those of the corpus, and some that never occur."""
+    rng = np.random.default_rng(seed)
+    words = [w for w in vocabulary.words if w not in ("<s>", "</s>")]
+    seen = [s[: rng.integers(0, len(s) + 1)] for s in sentences[:12]]
+    return [[], *seen, *(list(rng.choice(words, rng.integers(1, 6))) for _ in range(12))]
+
+
+def compare_with_slow(sentences, vocabulary, model, smoothing, order):
+    oracle = Slow(sentences, vocabulary, order, smoothing, **options(smoothing, order))
+    known = set(vocabulary.words)
+    for context in contexts_of(sentences, vocabulary):
+        ours = next_word_probabilities(model, context)
+        line = ("<s>", *(w if w in known else "<unk>" for w in context))
+        theirs = [0.0 if w == "<s>" else oracle.p(w, line) for w in vocabulary.words]
+        assert relative_error(ours, theirs) < 1e-10, (smoothing, order, context)
+        assert abs(ours.sum() - 1) < 1e-12
+
+
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+@pytest.mark.parametrize("order", range(1, 6))
+def test_every_estimate_is_the_slow_one(smoothing, order):
+    for seed in range(3):
+        sentences, vocabulary = random_corpus(seed, size=(8, 40, 150)[seed])
+        model = fit(sentences, order, smoothing, vocabulary=vocabulary, **options(smoothing, order))
+        compare_with_slow(sentences, vocabulary, model, smoothing, order)
+
+
+def test_the_random_corpora_use_discounts_and_the_fallback():
+    used = set()
+    for seed, size in ((0, 8), (1, 40), (2, 150)):
+        sentences, vocabulary = random_corpus(seed, size=size)
+        counts = count_ngrams(to_stream(sentences, vocabulary), len(vocabulary), 3)
+        for count in adjusted_counts(counts):
+            used.add(tuple(modified_discounts(count)) == FALLBACK)
+    assert used == {True, False}
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abc"), max_size=5), min_size=1, max_size=12),
+    st.sampled_from(SMOOTHINGS),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_corpus_gives_distributions_and_the_slow_estimate(sentences, smoothing):
+    vocabulary = WordVocabulary((*SPECIALS, "a", "b", "d"), (0,) * 6)
+    model = fit(sentences, 3, smoothing, vocabulary=vocabulary, **options(smoothing, 3))
+    compare_with_slow(sentences, vocabulary, model, smoothing, 3)
+
+
+def prepared(seed=1, order=3, size=60):
+    """Counts of a random corpus, its vocabulary and its stream."""
+    sentences, vocabulary = random_corpus(seed, size)
+    stream = to_stream(sentences, vocabulary)
+    return count_ngrams(stream, len(vocabulary), order), vocabulary, stream, sentences
+
+
+def table(vocabulary, counts, probs):
+    """Each m-gram's words and its number."""
+    grams, found = [()], {}
+    for prefix, word, values in zip(counts.prefix, counts.word, probs, strict=True):
+        grams = [(*grams[p], vocabulary.words[w]) for p, w in zip(prefix, word, strict=True)]
+        found |= dict(zip(grams, values.tolist(), strict=True))
+    return found
+
+
+def test_counts_are_those_of_a_counter():
+    for order in range(1, 6):
+        counts, vocabulary, _, sentences = prepared(order=order)
+        oracle = Slow(sentences, vocabulary, order, "kneser-ney")
+        found = table(vocabulary, counts, counts.count)
+        assert {g: c for g, c in found.items() if c} == oracle.c
+        assert {g: c for g, c in table(vocabulary, counts, adjusted_counts(counts)).items() if c} == oracle.a
+        assert {len(g) for g, c in found.items() if not c} == {1}
+        places = table(vocabulary, counts, [np.arange(len(w)) for w in counts.word])
+        for m in range(1, order):
+            suffixes = table(vocabulary, counts, counts.suffix)
+            assert all(places[g[1:]] == s for g, s in suffixes.items() if len(g) == m + 1)
+
+
+def test_ids_may_be_too_many_for_one_integer():
+    counts, vocabulary, stream, _ = prepared(order=5)
+    scale = 400_000
+    spread = np.where(stream < 3, stream, stream * scale)
+    V = len(vocabulary) * scale
+    assert V**5 > np.iinfo(int).max
+    large = count_ngrams(spread, V, 5)
+    for m in range(1, 5):
+        np.testing.assert_array_equal(large.count[m], counts.count[m])
+        small = counts.word[m]
+        np.testing.assert_array_equal(large.word[m], np.where(small < 3, small, small * scale))
+
+
+# Equations.
+
+
+def per_gram(order, smoothing, probs, counts, vocabulary, sentences):
+    """Compare an estimate's tables with the slow one, whole contexts only."""
+    oracle = Slow(sentences, vocabulary, order, smoothing, **options(smoothing, order))
+    pairs = [
+        (p, oracle.p(g[-1], g[:-1]))
+        for g, p in table(vocabulary, counts, probs).items()
+        if g != ("<s>",) and (len(g) == order or g[0] == "<s>")
+    ]
+    ours, theirs = np.array(pairs).T
+    assert len(ours) > 5 and relative_error(ours, theirs) < 1e-12
+
+
+@pytest.mark.equation("ngram-ml")
+def test_maximum_likelihood():
+    counts, vocabulary, _, sentences = prepared()
+    per_gram(3, "maximum-likelihood", maximum_likelihood(counts).prob, counts, vocabulary, sentences)
+
+
+@pytest.mark.equation("ngram-add-k")
+def test_add_k():
+    counts, vocabulary, _, sentences = prepared()
+    per_gram(3, "add-k", add_k(counts, 0.3).prob, counts, vocabulary, sentences)
+
+
+@pytest.mark.equation("ngram-jm")
+def test_jelinek_mercer():
+    counts, vocabulary, _, sentences = prepared()
+    lambdas = options("jelinek-mercer", 3)["lambdas"]
+    per_gram(3, "jelinek-mercer", jelinek_mercer(counts, lambdas).prob, counts, vocabulary, sentences)
+
+
+@pytest.mark.equation("ngram-continuation")
+@pytest.mark.equation("ngram-kn")
+def test_kneser_ney():
+    for order in (1, 2, 3, 4):
+        counts, vocabulary, _, sentences = prepared(size=150, order=order)
+        for smoothing, rule in (
+            ("kneser-ney", absolute_discount),
+            ("modified-kneser-ney", modified_discounts),
+        ):
+            probs = kneser_ney(counts, [rule(a) for a in adjusted_counts(counts)]).prob
+            per_gram(order, smoothing, probs, counts, vocabulary, sentences)
+
+
+@pytest.mark.equation("ngram-interpolation")
+def test_interpolation_by_hand():
+    # Two words after <s> and a; b comes after a two times of three.
+    stream = to_stream(TINY, ngram_vocabulary(TINY))
+    counts = count_ngrams(stream, 5, 2)
+    own = [np.array([0, 0, 0.2, 0.3, 0.1]), np.full(len(counts.word[1]), 0.25)]
+    share = [np.array([0.4]), np.array([1, 0.5, 1, 0.6, 0.7])]
+    probs, (backoff,) = interpolate(counts, own, share)
+    np.testing.assert_allclose(probs[0], [0.1, 0, 0.3, 0.4, 0.2], rtol=1e-14)
+    # The pairs are <s> a, a a, a b, b </s>.
+    np.testing.assert_allclose(
+        probs[1], 0.25 + np.array([0.5 * 0.4, 0.6 * 0.4, 0.6 * 0.2, 0.7 * 0.3]), rtol=1e-14
+    )
+    np.testing.assert_allclose(backoff, share[1], rtol=1e-14)
+
+
+@pytest.mark.equation("ngram-discount")
+def test_one_discount():
+    counts = np.array([0, 1, 1, 1, 1, 1, 2, 2, 3, 7])
+    np.testing.assert_allclose(absolute_discount(counts), 5 / 9 * np.ones(3), rtol=1e-14)
+    # The discount is the zero of the leaving-one-out slope, if counts above 2 are left out.
+    D = absolute_discount(counts)[0]
+    assert abs(5 / D - 2 * 2 / (1 - D)) < 1e-12
+    for none in ([1, 1, 3], [2, 2, 3], []):
+        np.testing.assert_array_equal(absolute_discount(np.array(none, int)), 3 * [0.5])
+
+
+@pytest.mark.equation("ngram-discounts")
+def test_three_discounts():
+    counts = np.repeat([0, 1, 2, 3, 4, 9], [5, 40, 15, 8, 5, 3])
+    Y = 40 / 70
+    right = [1 - 2 * Y * 15 / 40, 2 - 3 * Y * 8 / 15, 3 - 4 * Y * 5 / 8]
+    np.testing.assert_allclose(modified_discounts(counts), right, rtol=1e-14)
+    assert abs(modified_discounts(counts)[0] - absolute_discount(counts)[0]) < 1e-15
+    for numbers in ([40, 15, 8, 0], [0, 15, 8, 5], [4, 2, 20, 5]):
+        counts = np.repeat([1, 2, 3, 4], numbers)
+        np.testing.assert_array_equal(modified_discounts(counts), FALLBACK)
+
+
+@pytest.mark.equation("ngram-backoff")
+def test_scores_are_the_slow_ones():
+    for order in (1, 2, 3, 4):
+        counts, vocabulary, stream, sentences = prepared(order=order)
+        fresh, _ = random_corpus(99, size=20)
+        model = fit_stream(stream, vocabulary, order)
+        oracle = Slow(sentences, vocabulary, order, "modified-kneser-ney")
+        known = set(vocabulary.words)
+        expected = []
+        for sentence in fresh:
+            line = ("<s>", *(w if w in known else "<unk>" for w in sentence), "</s>")
+            expected += [math.log(oracle.p(line[i], line[:i])) for i in range(1, len(line))]
+        ours = stream_logprobs(model, to_stream(fresh, vocabulary))
+        assert relative_error(ours, np.array(expected)) < 1e-10
+        by_sentence = sentence_logprobs(model, fresh)
+        assert [len(s) + 1 for s in fresh] == [len(row) for row in by_sentence]
+        np.testing.assert_array_equal(np.concatenate(by_sentence), ours)
+
+
+@pytest.mark.equation("ngram-perplexity")
+def test_perplexity_of_the_two_words():
+    model = fit(TINY, 2, "maximum-likelihood")
+    (logprobs,) = sentence_logprobs(model, [list("ab")])
+    assert abs(perplexity(logprobs) - 1.5 ** (1 / 3)) < 1e-14
+    assert abs(perplexity(np.log([0.5, 0.125])) - 4) < 1e-14
+    assert abs(perplexity(np.log([0.5, 0.25, 0.5, 1])) - 2) < 1e-14
+    assert perplexity(np.array([-1.0, -np.inf])) == np.inf
+
+
+@pytest.mark.equation("ngram-bits")
+def test_bits():
+    logprobs = np.log([0.5, 0.125, 1, 0.25])
+    assert abs(bits(logprobs) - 1.5) < 1e-14
+    assert abs(bits(logprobs, 12) - 0.5) < 1e-14
+    assert abs(2 ** bits(logprobs) - perplexity(logprobs)) < 1e-12
+
+
+def held_out_loss(counts, vocabulary, lambdas, stream):
+    probs, backoffs = jelinek_mercer(counts, lambdas)
+    keys = tuple(p * counts.V + w for p, w in zip(counts.prefix, counts.word, strict=True))
+    with np.errstate(divide="ignore"):
+        model = fit_stream(stream, vocabulary, len(keys))._replace(
+            keys=keys, logprob=tuple(map(np.log, probs)), backoff=tuple(map(np.log, backoffs))
+        )
+    return -stream_logprobs(model, stream).mean()
+
+
+@pytest.mark.equation("ngram-em")
+def test_tuned_weights_are_the_best_nearby():
+    train, _, _ = corpus_for_tools()
+    vocabulary = ngram_vocabulary(train[:160])
+    counts = count_ngrams(to_stream(train[:60], vocabulary), len(vocabulary), 3)
+    rng = np.random.default_rng(5)
+    stream = to_stream(train[60:160], vocabulary)
+    lambdas = tune_lambdas(counts, stream, steps=500)
+    assert abs(lambdas.sum() - 1) < 1e-12 and (lambdas > 1e-3).all()
+    best = held_out_loss(counts, vocabulary, lambdas, stream)
+    for _ in range(40):
+        other = lambdas * np.exp(rng.normal(scale=0.2, size=4))
+        assert held_out_loss(counts, vocabulary, other / other.sum(), stream) > best
+    # Expectation-maximisation never goes up.
+    losses = [
+        held_out_loss(counts, vocabulary, tune_lambdas(counts, stream, s), stream) for s in (1, 2, 4, 8, 16)
+    ]
+    assert (np.diff(losses) < 1e-12).all()
+
+
+@pytest.mark.equation("ngram-prune")
+def test_pruned_models_sum_to_one():
+    counts, vocabulary, stream, sentences = prepared(order=4, size=120)
+    model = fit_stream(stream, vocabulary, 4)
+    keep = [count > 1 for count in counts.count[1:]]
+    pruned = prune(model, keep)
+    assert [len(k) for k in pruned.keys[1:]] == [int(k.sum()) for k in keep]
+    full, kept = table(vocabulary, counts, model.logprob), set()
+    for context in contexts_of(sentences, vocabulary):
+        p = next_word_probabilities(pruned, context)
+        assert abs(p.sum() - 1) < 1e-12
+        line = ("<s>", *context)[-3:]
+        for word in vocabulary.words:
+            gram = (*line, word)
+            if gram in full and table(vocabulary, counts, counts.count)[gram] > 1:
+                kept.add(gram)
+                assert abs(math.log(p[vocabulary.id(word)]) - full[gram]) < 1e-12
+    assert len(kept) > 5
+    everything = prune(model, [np.ones(len(k), bool) for k in keep])
+    for ours, theirs in zip(everything.backoff, model.backoff, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-10)
+
+
+def test_without_the_end_every_length_sums_to_one():
+    sentences = [list("ab"), list("ba"), list("aab")]
+    model = fit(sentences, 2, "add-k", k=0.5)
+    without = np.log(
+        1 - np.array([next_word_probabilities(model, c)[EOS] for c in ([], ["a"], ["b"], ["x"])])
+    )
+    stop = dict(zip([(), "a", "b", "<unk>"], without, strict=True))
+    with_end = []
+    for length in range(6):
+        words = [list(w) for w in itertools.product(["a", "b", "<unk>"], repeat=length)]
+        rows = sentence_logprobs(model, words)
+        with_end.append(sum(np.exp(row.sum()) for row in rows))
+        # Without </s> among the events, the others share its probability.
+        given = [[stop[before] for before in ((), *w[:-1])][:length] for w in words]
+        total = sum(np.exp(row[:-1].sum() - sum(g)) for row, g in zip(rows, given, strict=True))
+        assert abs(total - 1) < 1e-12
+    assert 0.8 < sum(with_end) < 1
+
+
+def test_the_loss_is_above_that_of_the_source_but_on_its_own_text():
+    train, test, vocabulary = corpus_for_tools()
+    model = fit(train, 4)
+    loss = {
+        n: -np.concatenate(sentence_logprobs(model, s)).mean()
+        for n, s in (("own", train), ("new", test[:60]))
+    }
+    true = {
+        n: -sum(map(true_logprob, s)) / sum(len(w) + 1 for w in s)
+        for n, s in (("own", train), ("new", test[:60]))
+    }
+    assert loss["own"] < true["own"] - 0.3 and loss["new"] > true["new"] + 0.1
+
+
+# Other tools.
+
+
+@cache
+def corpus_for_tools():
+    rng = np.random.default_rng(3)
+    train = [list(sample(rng).english) for _ in range(800)]
+    test = [list(sample(rng).english) for _ in range(60)] + [["unheard", "cat"], []]
+    return train, test, ngram_vocabulary(train, min_count=3)
+
+
+def kenlm_module():
+    """The module; skip the test without it, or fail if RNNCOURSE_REQUIRE_KENLM is 1."""
+    try:
+        import kenlm
+    except ImportError:
+        if os.environ.get("RNNCOURSE_REQUIRE_KENLM") == "1":
+            pytest.fail("kenlm is not installed: `pip install kenlm` needs a C++ compiler")
+        pytest.skip("kenlm is not installed")
+    return kenlm
+
+
+@pytest.mark.parametrize("smoothing", [s for s in SMOOTHINGS if s != "maximum-likelihood"])
+@pytest.mark.parametrize("order", range(2, 6))
+def test_kenlm_scores_our_file_as_we_do(tmp_path, order, smoothing):
+    kenlm = kenlm_module()
+    train, test, vocabulary = corpus_for_tools()
+    model = fit(train, order, smoothing, vocabulary=vocabulary, **options(smoothing, order))
+    write_arpa(tmp_path / "model.arpa", model)
+    theirs = kenlm.Model(str(tmp_path / "model.arpa"))
+    for sentence, ours in zip(test, sentence_logprobs(model, test), strict=True):
+        scores = [score for score, _, _ in theirs.full_scores(" ".join(sentence))]
+        np.testing.assert_allclose(ours / math.log(10), scores, atol=1e-4)
+
+
+def test_bigrams_are_those_of_nltk():
+    train, _, _ = corpus_for_tools()
+    train = train[:60]
+    vocabulary = ngram_vocabulary(train)
+    counts = count_ngrams(to_stream(train, vocabulary), len(vocabulary), 2)
+    # nltk has one discount, and none for single words.
+    probs = kneser_ney(counts, [np.zeros(3), np.full(3, 0.3)]).prob
+    oracle = KneserNeyInterpolated(2, discount=0.3)
+    oracle.fit(*padded_everygram_pipeline(2, train))
+    ours = {g: p for g, p in table(vocabulary, counts, probs).items() if len(g) == 2}
+    for gram in list(ours)[::5]:
+        assert abs(ours[gram] - oracle.score(gram[1], gram[:1])) < 1e-12
+
+
+# Files.
+
+
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_a_file_gives_the_model_back(tmp_path, smoothing):
+    train, test, vocabulary = corpus_for_tools()
+    model = fit(train, 3, smoothing, vocabulary=vocabulary, **options(smoothing, 3))
+    write_arpa(tmp_path / "a.arpa", model)
+    again = read_arpa(tmp_path / "a.arpa")
+    assert again.vocabulary.words == vocabulary.words
+    for field in ("keys", "logprob", "backoff"):
+        for ours, theirs in zip(getattr(again, field), getattr(model, field), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-8)
+    write_arpa(tmp_path / "b.arpa", again)
+    assert (tmp_path / "a.arpa").read_bytes() == (tmp_path / "b.arpa").read_bytes()
+
+
+SMALL = """\
+\\data\\
+ngram 1=4
+ngram 2=2
+
+\\1-grams:
+-0.30103\ta\t-0.2
+-99\t<s>\t-0.1
+-0.4\t</s>
+-1\tb
+
+\\2-grams:
+-0.1\t<s> a
+-0.2\ta b
+
+\\end\\
+"""
+
+
+def test_files_of_other_tools_are_read(tmp_path):
+    path = tmp_path / "small.arpa"
+    path.write_text(SMALL)
+    model = read_arpa(path)
+    assert model.vocabulary.words == (*SPECIALS, "a", "b")
+    (logprobs,) = sentence_logprobs(model, [["a", "b", "b"]])
+    # <s> a and a b are there; b b is not, and b has no weight; b </s> neither.
+    np.testing.assert_allclose(logprobs / math.log(10), [-0.1, -0.2, -1, -0.4], rtol=1e-12)
+    (logprobs,) = sentence_logprobs(model, [["b", "x"]])
+    assert abs(logprobs[0] / math.log(10) + 1.1) < 1e-12 and logprobs[1] == -np.inf
+
+
+BROKEN = [
+    ("\\data\\", "\\date\\", r"small.arpa, line 1: \\data\\ must stand here"),
+    ("ngram 2=2", "ngram 3=2", "line 3: the size of order 2 must come here"),
+    ("ngram 1=4\nngram 2=2\n", "", r"line 3: 'ngram 1=...' must stand after"),
+    ("ngram 1=4", "ngram 1=5", "line 11: order 1 must have 5 lines, got 4"),
+    ("ngram 1=4", "ngram 1=3", r"line 9: \\2-grams: must stand here, got '-1\\tb'"),
+    ("-0.4\t</s>", "-0.4", "line 8: a line must hold a logarithm, 1 words and maybe a weight"),
+    ("-0.1\t<s> a", "-0.1\t<s> a\t-1", "line 12: a line must hold a logarithm, 2 words"),
+    ("-0.1\t<s> a", "minus\t<s> a", "line 12: a logarithm must be a number"),
+    ("-0.1\t<s> a", "0.1\t<s> a", "line 12: the logarithm of a probability must not be above 0"),
+    ("-0.2\ta b", "-0.2\t<s> a", "line 13: '<s> a' stands there a second time"),
+    ("-0.2\ta b", "-0.2\tc b", "line 13: 'c b' needs 'b' and 'c' among the shorter"),
+    ("\n\\end\\\n", "", r"line at the end: \\end\\ must stand here"),
+    ("-99\t<s>\t-0.1", "-99\tz\t-0.1", "small.arpa: <s> must be among the 1-grams"),
+]
+
+
+@pytest.mark.parametrize("old, new, message", BROKEN)
+def test_broken_files_name_the_line(tmp_path, old, new, message):
+    path = tmp_path / "small.arpa"
+    assert SMALL.count(old) == 1
+    path.write_text(SMALL.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        read_arpa(path)
+
+
+def test_words_with_blanks_do_not_fit_into_a_file(tmp_path):
+    with pytest.raises(ValueError, match="must hold no white space, got ' '"):
+        write_arpa(tmp_path / "x.arpa", fit([list("a b")], 2))
+
+
+def test_messages():
+    vocabulary = ngram_vocabulary(TINY)
+    stream = to_stream(TINY, vocabulary)
+    counts = count_ngrams(stream, 5, 2)
+    model = fit(TINY, 2)
+    plain = WordVocabulary(("a", "b"), (1, 1))
+    cases = [
+        (lambda: fit(TINY, 0), "order must be an integer of at least 1, got 0"),
+        (lambda: fit(TINY, 2.0), "order must be an integer"),
+        (lambda: fit([], 2), "sentences must hold at least one sentence, got none"),
+        (lambda: fit([[]], 2), "sentences must hold at least one word"),
+        (lambda: fit("ab", 2), "sentences must be lists of words, got the string 'ab'"),
+        (lambda: fit(["ab"], 2), "sentences must hold lists of words, got the string 'ab'"),
+        (lambda: fit([["a"], ["<s>", "a"]], 2), "<s> must not stand inside a sentence, sentence 1 has one"),
+        (lambda: sentence_logprobs(model, [["a", "</s>"]]), "</s> must not stand inside a sentence"),
+        (lambda: sentence_logprobs(model, "ab"), "sentences must be lists of words"),
+        (lambda: next_word_probabilities(model, "ab"), "must hold lists of words, got the string 'ab'"),
+        (lambda: fit(TINY, 2, vocabulary=plain), "vocabulary must begin with <unk>, <s>, </s>, got a, b"),
+        (lambda: fit(TINY, 2, "witten-bell"), "smoothing must be one of 'maximum-likelihood', 'add-k'"),
+        (lambda: fit(TINY, 2, "add-k"), "k must be given for 'add-k', and there only, got None"),
+        (lambda: fit(TINY, 2, k=1), "k must be given for 'add-k', and there only, got 1"),
+        (lambda: fit(TINY, 2, "add-k", k=0), "k must be a number above 0, got 0"),
+        (lambda: fit(TINY, 2, "add-k", k=-0.5), "k must be a number above 0, got -0.5"),
+        (lambda: fit(TINY, 2, "add-k", k=math.nan), "k must be a number above 0, got nan"),
+        (lambda: fit(TINY, 2, "jelinek-mercer"), "lambdas must be given for 'jelinek-mercer'"),
+        (lambda: jelinek_mercer(counts, [0.5, 0.2, 0.2]), "lambdas must sum to one, none negative"),
+        (lambda: jelinek_mercer(counts, [0.6, 0.6, -0.2]), "lambdas must sum to one, none negative"),
+        (lambda: jelinek_mercer(counts, [0, 0.5, 0.5]), "and the first above 0, got"),
+        (
+            lambda: jelinek_mercer(counts, [0.5, 0.5]),
+            r"lambdas must have shape \(n\+1,\) = \(3,\), got \(2,\)",
+        ),
+        (lambda: kneser_ney(counts, [[1, 1, 1]]), r"discounts must have shape \(n, r\) = \(2, 3\)"),
+        (lambda: kneser_ney(counts, [[1, 1, 1], [1, 1, 4]]), "discounts must lie between 0 and 1, 2, 3"),
+        (lambda: count_ngrams(stream, 4, 2), "stream must lie in 0 .. V - 1 = 3, got 1 .. 4"),
+        (lambda: count_ngrams(-stream, 5, 2), "stream must lie in 0 .. V - 1"),
+        (lambda: count_ngrams(stream * 1.0, 5, 2), "stream must hold integers, got dtype float64"),
+        (lambda: count_ngrams(stream[:0], 5, 2), "stream must hold at least one sentence, got none"),
+        (lambda: count_ngrams(stream[None], 5, 2), r"stream must have shape \(N,\)"),
+        (lambda: count_ngrams(stream[1:], 5, 2), "stream must begin with <s>"),
+        (lambda: stream_logprobs(model, stream[:-1]), "stream must begin with <s> .* and end with </s>"),
+        (lambda: stream_logprobs(model, np.array([BOS, 3, BOS, EOS])), "got <s> inside a sentence at 2"),
+        (lambda: stream_logprobs(model, np.array([BOS, EOS, 3, EOS])), "got no <s> after </s> at 2"),
+        (lambda: stream_logprobs(model, stream + 1), "stream must lie in 0 .. V - 1 = 4, got 2 .. 5"),
+        (lambda: perplexity(np.array([])), "logprobs must hold at least one number, none above 0"),
+        (lambda: perplexity(np.array([0.5])), "none above 0"),
+        (lambda: perplexity(np.array([np.nan])), "none above 0"),
+        (lambda: perplexity(np.zeros((2, 2))), r"logprobs must have shape \(N,\)"),
+        (lambda: bits(np.zeros(2), 0), "symbols must be an integer of at least 1, got 0"),
+        (lambda: tune_lambdas(counts, stream, 0), "steps must be an integer of at least 1"),
+        (lambda: prune(model, []), "keep must have one array for each order from 2 to 2, got 0"),
+        (lambda: prune(model, [np.ones(3, bool)]), r"keep\[0\] must have shape \(N,\)"),
+    ]
+    for call, message in cases:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_pruning_keeps_what_is_needed():
+    counts, vocabulary, stream, _ = prepared(order=3)
+    keep = [np.zeros(len(counts.word[1]), bool), np.ones(len(counts.word[2]), bool)]
+    with pytest.raises(ValueError, match=r"keep\[1\] holds m-grams whose first or last words are not kept"):
+        prune(fit_stream(stream, vocabulary, 3), keep)
+
+
+def test_estimate_needs_counts_only():
+    counts, vocabulary, stream, _ = prepared()
+    for smoothing in SMOOTHINGS:
+        probs, _ = estimate(counts, smoothing, **options(smoothing, 3))
+        model = fit_stream(stream, vocabulary, 3, smoothing, **options(smoothing, 3))
+        with np.errstate(divide="ignore"):
+            np.testing.assert_array_equal(np.log(probs[2]), model.logprob[2])
+
+
+def mutant_arguments(function, condition):
+    """Arguments on which a mistake hides under `condition`."""
+    if function in (perplexity, bits):
+        logprobs = {
+            "equal probabilities": np.log([0.3, 0.3, 0.3]),
+            "certain tokens": np.zeros(3),
+            "tokens": np.log([0.5, 0.2, 0.9]),
+        }[condition]
+        return (logprobs, 3) if function is bits else (logprobs,)
+    if function is modified_discounts:
+        # Y = 1/2 and n_3/n_2 = n_4/n_3, or no count of counts for the third discount.
+        numbers = {"no fourfold": [6, 3, 2, 0], "geometric counts of counts": [8, 4, 2, 1]}[condition]
+        return (np.repeat([1, 2, 3, 4], numbers),)
+    order = {"one order": 1, "order one": 1, "order two": 2, "weights of one half": 2}.get(condition, 3)
+    if condition in ("all counts one", "counts of one and two"):
+        sentences = [list("abcd")] if condition == "all counts one" else [list("abc"), list("bacd")]
+        vocabulary = ngram_vocabulary(sentences)
+        counts = count_ngrams(to_stream(sentences, vocabulary), len(vocabulary), order)
+        return counts, np.tile([0.4, 0.7, 1.1], (order, 1))
+    counts, vocabulary, stream, _ = prepared(order=order)
+    if function is add_k:
+        return counts, 1.0
+    if function is jelinek_mercer:
+        return counts, {1: [0.3, 0.7], 2: [0.25, 0.25, 0.5]}[order]
+    if function is stream_logprobs:
+        return fit_stream(stream, vocabulary, order), stream
+    return (counts,)
