@@ -20,6 +20,8 @@ from rnncourse.cli import main
 from rnncourse.data.tales import tales_text
 from rnncourse.data.words import WordVocabulary
 from rnncourse.language_model.cli import _device, _one_sentence
+from rnncourse.language_model.numpy import lm_forward, lm_init, lm_loss
+from rnncourse.language_model.numpy import sampling_probabilities as numpy_probabilities
 from rnncourse.language_model.torch import CELLS, LanguageModel, sample, sampling_probabilities
 from rnncourse.language_model.training import (
     Score,
@@ -34,6 +36,7 @@ from rnncourse.language_model.training import (
     token_losses,
     tokenise,
 )
+from rnncourse.testing import check_parity
 from rnncourse.training.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
 from rnncourse.training.distributed import Processes, processes
 
@@ -108,6 +111,56 @@ def test_the_model_is_a_stack_of_torch_layers_and_carries_its_state(cell):
     second, after = model(ids[3:], between)
     torch.testing.assert_close(torch.cat([first, second]), logits)
     torch.testing.assert_close(after, state)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_model_loss_and_gradient_equal_the_numpy_half(cell, tied):
+    rng = np.random.default_rng(0)
+    params = lm_init(rng, V, H if tied else E, H, cell, tied)
+    bias = rng.normal(size=V)
+    params = params._replace(output=bias if tied else params.output._replace(bias=bias))
+    model = LanguageModel(V, H if tied else E, H, cell, tied=tied, dtype=torch.float64)
+    state_dict = {
+        "embedding.weight": params.embedding,
+        **{f"rnn.0.{name}_l0": part for name, part in params.cell._asdict().items()},
+        "output.weight": params.embedding if tied else params.output.weight,
+        "output.bias": bias,
+    }
+    model.load_state_dict({name: torch.tensor(part) for name, part in state_dict.items()})
+    ids = rng.integers(0, V, (T + 1, B))
+    start = tuple(rng.normal(size=(B, H)) for _ in range(2 if cell == "lstm" else 1))
+    state = tuple(torch.tensor(part)[None] for part in start)
+    if cell != "lstm":
+        (start,), (state,) = start, state
+    logits, after = model(torch.tensor(ids[:-1]), state)
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.tensor(ids[1:]).flatten())
+    loss.backward()
+    expected_loss, expected_after, gradient = lm_loss(ids[:-1], ids[1:], start, params)
+    expected, _, _ = lm_forward(ids[:-1], start, params)
+    parts = after if cell == "lstm" else (after,)
+    found = {
+        "loss": loss.detach(),
+        "logits": logits.detach(),
+        "embedding": model.embedding.weight.grad,
+        "bias": model.output.bias.grad,
+        **{name: getattr(model.rnn[0], f"{name}_l0").grad for name in params.cell._fields},
+        **{f"state {i}": part[0].detach() for i, part in enumerate(parts)},
+    }
+    wanted = {
+        "loss": expected_loss,
+        "logits": expected,
+        "embedding": gradient.embedding,
+        "bias": gradient.output if tied else gradient.output.bias,
+        **gradient.cell._asdict(),
+        **{
+            f"state {i}": part
+            for i, part in enumerate(expected_after if cell == "lstm" else (expected_after,))
+        },
+    }
+    if not tied:
+        found["weight"], wanted["weight"] = model.output.weight.grad, gradient.output.weight
+    check_parity(found, wanted, 1e-10)
 
 
 def test_tied_weights_are_one_parameter():
@@ -186,6 +239,13 @@ def test_sampling_probabilities_against_a_list(temperature, top_k, nucleus):
     actual = sampling_probabilities(logits, temperature, top_k, nucleus)
     expected = [by_hand(row, temperature, top_k, nucleus) for row in logits.tolist()]
     torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("settings", [(0.7,), (1.3, 4), (0.8, None, 0.7), (2.0, 5, 0.5), (1.0, 99, 1.0)])
+def test_sampling_probabilities_equal_the_numpy_half(settings):
+    logits = np.random.default_rng(0).normal(0, 3, (4, 5, 9))
+    actual = sampling_probabilities(torch.from_numpy(logits), *settings)
+    check_parity({"p": actual}, {"p": numpy_probabilities(logits, *settings)}, 1e-10)
 
 
 def test_sampling_probabilities_of_the_example():
@@ -319,41 +379,51 @@ def test_the_losses_are_those_of_a_loop_written_out(text, tmp_path):
     assert losses == pytest.approx(run["history"]["loss"].tolist(), rel=1e-5)
 
 
-def started(arguments, line):
-    """A run in a process of its own, after it has said that line."""
+def steps_of(path):
+    return len(load_run(path)["history"]["loss"])
+
+
+@pytest.mark.parametrize("moment, kept", [("a step", 10), ("writing a checkpoint", 5)])
+def test_ctrl_c_loses_the_last_interval_alone(text, tmp_path, monkeypatch, moment, kept):
+    """SIGINT in the middle of step 13, or while the checkpoint of step 10 is written."""
+    owner, name, call = (torch.optim.Adam, "step", 13) if moment == "a step" else (os, "replace", 3)
+    function, calls = getattr(owner, name), itertools.count(1)
+
+    def interrupted(*arguments):
+        if next(calls) == call:
+            signal.raise_signal(signal.SIGINT)
+        return function(*arguments)
+
+    path = tmp_path / "out" / "checkpoint.pt"
+    command = ["train", text, *SMALL, "--steps", "20", "--out"]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        output = lm(*command, path.parent, code=130)
+    taken = 12 if moment == "a step" else 10
+    message = f"Error: stopped after {taken} steps; {path} has {kept} of them: go on with --resume\n"
+    assert message in output and steps_of(path) == kept
+    lm(*command, path.parent, "--resume")
+    lm(*command, tmp_path / "whole")
+    assert_same_run(path, tmp_path / "whole" / "checkpoint.pt")
+
+
+def test_a_killed_run_goes_on_to_the_bit(text, tmp_path):
+    path = tmp_path / "killed" / "checkpoint.pt"
+    command = ["train", text, *SMALL, "--out"]
     process = subprocess.Popen(
-        [*PYTHON, *map(str, arguments)],
+        [*PYTHON, *map(str, command), path.parent, "--steps", "1000000"],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not (said := process.stdout.readline()).startswith(line):
+    while not (said := process.stdout.readline()).startswith("step 20:"):
         assert said, process.stderr.read()
-    return process
-
-
-def test_a_run_stopped_and_killed_goes_on_to_the_bit(text, tmp_path):
-    out, path = tmp_path / "stopped", tmp_path / "stopped" / "checkpoint.pt"
-    command = ["train", text, *SMALL, "--out"]
-    process = started([*command, out, "--steps", "1000000"], "step 10:")
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and error.count("\n") == 1
-    assert error.startswith("Error: stopped after ") and error.endswith("go on with --resume\n")
-    stopped = len(load_run(path)["history"]["loss"])
-    assert stopped >= 10 and f"{path} has {stopped} of them" in error
-
-    process = started(
-        ["train", text, "--every", "5", "--resume", "--device", "cpu", "--out", out], f"step {stopped + 10}:"
-    )
     process.kill()
     process.communicate(timeout=60)
-    killed = len(load_run(path)["history"]["loss"])
-    assert killed >= stopped + 10
-
-    end = killed + 10
-    lm("train", text, "--every", "5", "--resume", "--steps", end, "--device", "cpu", "--out", out)
+    assert steps_of(path) >= 20
+    end = steps_of(path) + 10
+    lm(*command, path.parent, "--resume", "--steps", end)
     lm(*command, tmp_path / "whole", "--steps", end)
     assert_same_run(path, tmp_path / "whole" / "checkpoint.pt")
 

@@ -10,7 +10,7 @@ from rnncourse._fault import Fault
 
 CHECKPOINT = "checkpoint.pt"
 AT_LEAST_1 = click.IntRange(min=1)
-SEED = click.IntRange(min=0, max=2**63 - 1)
+SEED = click.IntRange(min=0, max=2**32 - 1)
 
 
 class Stopped(click.ClickException):
@@ -83,16 +83,25 @@ def _options(*options):
 @click.argument("file")
 @_options(
     click.option("--level", type=click.Choice(["char", "word"]), default="char", help="What a token is."),
-    click.option("--cell", type=click.Choice(["lstm", "gru", "rnn"]), default="lstm"),
+    click.option(
+        "--cell", type=click.Choice(["lstm", "gru", "rnn"]), default="lstm", help="The recurrent layer."
+    ),
     click.option("--hidden", type=AT_LEAST_1, default=128, help="Units of a layer."),
     click.option("--embedding", type=AT_LEAST_1, help="Size of the embedding.  [default: as --hidden]"),
-    click.option("--layers", type=AT_LEAST_1, default=1),
-    click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.0),
+    click.option("--layers", type=AT_LEAST_1, default=1, help="Recurrent layers, one on the other."),
+    click.option(
+        "--dropout",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        help="After embedding and layers.",
+    ),
     click.option("--tied", is_flag=True, help="Share the weight of embedding and output."),
     click.option("--batch", type=AT_LEAST_1, default=32, help="Streams, over all processes."),
     click.option("--window", type=AT_LEAST_1, default=64, help="Steps that gradients are sent back."),
     click.option("--lr", type=click.FloatRange(0, 1e6, min_open=True), default=0.002, help="Rate of Adam."),
-    click.option("--clip", type=click.FloatRange(0, min_open=True), default=1.0, help="Largest norm."),
+    click.option(
+        "--clip", type=click.FloatRange(0, min_open=True), default=1.0, help="Largest norm of the gradient."
+    ),
     click.option("--seed", type=SEED, default=0),
     click.option(
         "--held-out",

@@ -13,10 +13,11 @@ CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 class LanguageModel(nn.Module):
     """Embedding, recurrent layers, and a linear layer to one logit for each token.
 
-    Source: Mikolov et al. (2010) with the cell of choice; dropout as Zaremba et al. (2014) place it, between
-    layers and never from step to step; one table for both ends as Press and Wolf (2017). It differs from
-    theirs in that nothing is cut off: logits are of the whole vocabulary. The layers are modules of one layer
-    each, as PyTorch keeps the random state of cuDNN's own dropout where no checkpoint can reach it.
+    Implements :eq:`lm-model`, :eq:`lm-tied` of book/language_model. Source: Mikolov et al. (2010); they had
+    an Elman network whose input is one-hot, here an embedding stands before any of three cells. Dropout is
+    where Zaremba et al. (2014) put it, never from step to step; one table for both ends is from Press and
+    Wolf (2017). The layers are modules of one layer each, as PyTorch keeps the random state of cuDNN's own
+    dropout where no checkpoint can reach it.
 
     Parameters
     ----------
@@ -103,9 +104,10 @@ class LanguageModel(nn.Module):
 def sampling_probabilities(logits, temperature=1.0, top_k=None, nucleus=None):
     """Probabilities to draw the next token from: those of the model, sharpened and cut.
 
-    The order is temperature, then top-k (Fan et al., 2018), then nucleus (Holtzman et al., 2020): the fewest
-    most likely tokens whose probabilities, taken after top-k, sum to at least `nucleus`. Of equally likely
-    tokens those with the lower ids are kept.
+    Implements :eq:`lm-temperature`, :eq:`lm-top-k`, :eq:`lm-nucleus` of book/language_model. The order is
+    temperature, then top-k (Fan et al., 2018), then nucleus (Holtzman et al., 2020): the fewest most likely
+    tokens whose probabilities, taken after top-k, sum to at least `nucleus`. Of equally likely tokens those
+    with the lower ids are kept.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ def sampling_probabilities(logits, temperature=1.0, top_k=None, nucleus=None):
     ValueError
         If a setting is out of range.
     """
-    check_sampling(temperature, top_k, nucleus)
+    _check_sampling(temperature, top_k, nucleus)
     # The largest logit first becomes 0, or a low temperature would make it overflow.
     logits = (logits - logits.amax(-1, keepdim=True)) / temperature
     sorted_logits, order = logits.sort(dim=-1, descending=True, stable=True)
@@ -143,7 +145,7 @@ def sampling_probabilities(logits, temperature=1.0, top_k=None, nucleus=None):
     return torch.zeros_like(probabilities).scatter(-1, order, probabilities)
 
 
-def check_sampling(temperature, top_k=None, nucleus=None):
+def _check_sampling(temperature, top_k=None, nucleus=None):
     """Raise ValueError unless the settings of :func:`sampling_probabilities` are in range."""
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be a number above 0, got {temperature!r}")
@@ -189,7 +191,7 @@ def sample(
         If a setting is out of range.
     """
     check_positive("length", length)
-    check_sampling(temperature, top_k, nucleus)
+    _check_sampling(temperature, top_k, nucleus)
     drawn, without = [], torch.tensor(without, dtype=torch.long, device=ids.device)
     for _ in range(length):
         logits, state = model(ids, state)

@@ -399,7 +399,7 @@ class Score(NamedTuple):
     """How well a model predicts a text."""
 
     tokens: int
-    """Predicted ones: all but the first."""
+    """How many are predicted, all but the first."""
     characters: int
     """Of the text without its first token."""
     unknown: int
