@@ -21,10 +21,14 @@ from rnncourse.embeddings.torch import Embedding
 TOLERANCE = 1e-5
 # (places, V, E): a batch of 32 sentences of 35 words, and one of ids that are nearly all different.
 SIZES = {"N1120 V10000 E200": (1120, 10_000, 200), "N512 V100000 E100": (512, 100_000, 100)}
-# Must: what the first version reached plus 10%.
+# Must: what the first version reached plus 10%, or the slowest of its pairs where these lie farther apart.
 TARGETS = {
-    "N1120 V10000 E200": {"must": 9.9},
-    "N512 V100000 E100": {"must": 9.9},
+    "N1120 V10000 E200": {"must": 1.7, "aim": 1.0},
+    "N512 V100000 E100": {"must": 0.25, "aim": 0.25},
+}
+ROW_TARGETS = {
+    "N1120 V10000 E200": {"must": 3.6, "aim": 1.5},
+    "N512 V100000 E100": {"must": 2.3, "aim": 1.5},
 }
 
 
@@ -48,7 +52,7 @@ def rows():
                 nn_side(*drawn(s), sparse=True),
                 rows_side(*drawn(s)),
                 TOLERANCE,
-                {"must": 9.9},
+                ROW_TARGETS[s],
             )
             for s in SIZES
         ),
@@ -57,16 +61,22 @@ def rows():
             add_at_side(*drawn(size)),
             dense_side(*drawn(size)),
             TOLERANCE,
-            {"must": 9.9},
+            {"must": 0.33, "aim": 0.33},
         ),
         Row(
             "descent on rows in place, N512 V100000 E100",
             nn_step_side(*drawn("N512 V100000 E100")),
             step_side(*drawn("N512 V100000 E100")),
             TOLERANCE,
-            {"must": 9.9},
+            {"must": 1.9, "aim": 1.5},
         ),
-        Row("vocabulary of the tales, from words", gensim_side(), vocabulary_side(), 0.0, {"must": 9.9}),
+        Row(
+            "vocabulary of the tales, from words",
+            gensim_side(),
+            vocabulary_side(),
+            0.0,
+            {"must": 0.2, "aim": 0.2},
+        ),
         *(
             Row(
                 f"written-out Embedding, {size} {device}",

@@ -220,9 +220,9 @@ class Absence(NamedTuple):
     loss: float
     """Mean training loss over the last 20 steps, in nats."""
     never: np.ndarray
-    """(words, E): displacement of the vectors of words that never occurred, over all steps."""
+    """Displacement (20, E) of the vectors of words that never occurred, over all steps."""
     since: np.ndarray
-    """(words, E): that of words that occurred in the first half, over the second half."""
+    """That of words that occurred in the first half only, (20, E), over the second half."""
 
 
 def absence(name, tied, seed, steps=None, data=None):

@@ -63,6 +63,7 @@ function render({ model, el }) {
       return html("div", {
         role: "listitem", class: "emb-row",
         style: "display: grid; grid-template-columns: 2.1em 5em 2.6em 3.4em 1fr; gap: 4px; align-items: center; " +
+          "break-inside: avoid; margin-bottom: 2px; " +
           `font-size: 14px; padding: 1px 4px; border-radius: 4px; ${dim} ` +
           `border: 1px solid ${counts[id] ? "var(--xp-line)" : "transparent"}`,
         "aria-label": `row ${id}, ${input.words[id]}: ${row.join(", ")}` +
@@ -74,14 +75,15 @@ function render({ model, el }) {
     });
     return html("div", {
       role: "list", "aria-label": "The gradient dE, a row a word",
-      style: "display: grid; grid-template-columns: repeat(auto-fill, minmax(17.5em, 1fr)); gap: 2px 12px",
+      style: "columns: 17em 2; column-gap: 12px",
     }, cells);
   }
 
   function draw() {
     const result = compute(input);
-    above.replaceChildren(places(result));
-    below.replaceChildren(matrix(result));
+    above.replaceChildren(html("p", { class: "xp-label", style: "margin: 4px 0" }, "word, id → the gradient g of its place:"),
+      places(result));
+    below.replaceChildren(html("p", { class: "xp-label", style: "margin: 4px 0" }, "dE, a row a word:"), matrix(result));
     const lit = result.counts.filter(Boolean).length;
     const missing = result.kept.filter((kept) => !kept).length;
     const rows = `${result.tokens.length} places, ${lit} of ${input.words.length} rows of dE have a gradient`;

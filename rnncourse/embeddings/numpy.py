@@ -23,9 +23,9 @@ class RowGradient(NamedTuple):
     """A gradient of which all other rows are zero: torch's sparse tensor, coalesced."""
 
     ids: np.ndarray
-    """(U,) array of int, rising: the rows that have a gradient, each once."""
+    """(U,) array of int. The rows that have a gradient, each once, in rising order."""
     rows: np.ndarray
-    """(U, E) array: their gradients."""
+    """(U, E) array. Their gradients."""
 
 
 def embedding_init(rng, V, E, padding_idx=None, dtype=np.float64):
