@@ -21,7 +21,17 @@ from rnncourse.language_model.numpy import (
     lm_loss,
     zero_state,
 )
-from rnncourse.lstm.character import CharacterModel, pack, split_text, unpack
+from rnncourse.lstm.character import (
+    CharacterModel,
+    ablate,
+    correlations,
+    inside_quotes,
+    pack,
+    quote_scores,
+    read_text,
+    split_text,
+    unpack,
+)
 from rnncourse.lstm.experiment import quote_units
 from rnncourse.ngram.numpy import BOS, EOS, fit, fit_stream, ngram_vocabulary, stream_logprobs, to_stream
 from rnncourse.optim import Adam
@@ -374,10 +384,32 @@ def kneser_ney_characters(order):
     return float(-logprobs[1:-1].mean())
 
 
+def quotation_unit(packed):
+    """The unit whose cell goes best with an open quotation: chosen on one half, cut off on the other.
+
+    Returns
+    -------
+    dict
+        ``unit``; ``correlation`` of its cell on the first half of the held-out text; ``auc`` and ``loss`` of
+        the whole model and without the unit on the second half, as in
+        :func:`rnncourse.lstm.character.quote_scores`.
+    """
+    model = unpack(packed)
+    first, second = split_text(split_text()[1], 0.5)
+    reading = read_text(model, first)
+    found = correlations(reading.c, inside_quotes(first))
+    unit = int(np.abs(found).argmax())
+    scores = [quote_scores(m, second) for m in (model, ablate(model, unit, reading.h[:, unit].mean()))]
+    return {"unit": unit, "correlation": round(float(found[unit]), 4)} | {
+        name: [round(score[name], 4) for score in scores] for name in ("auc", "loss")
+    }
+
+
 def record_characters():
     """Three seeds of the character model, and n-gram models: ``language_model-characters.json``.
 
     ``units``: how each unit of the first goes with an open quotation, and what the rest does without it.
+    ``quotation`` of each seed: the same of the unit whose cell goes best with it, as :func:`quotation_unit`.
     """
     text, held = split_text()
     rows, models = [], []
@@ -385,6 +417,7 @@ def record_characters():
         models.append(train_characters(seed))
         losses = [character_loss(*character_params(models[-1]), part) for part in (text[-len(held) :], held)]
         rows.append({"seed": seed, "learnt": round(losses[0], 5), "held_out": round(losses[1], 5)})
+        rows[-1]["quotation"] = quotation_unit(models[-1])
     found = quote_units(unpack(models[0]), progress=False)
     units = {
         "correlation": found["correlation"],
