@@ -43,7 +43,7 @@ class LMParams(NamedTuple):
     cell: Any
     """RNNParams, GRUParams or LSTMParams with D = E."""
     output: Any
-    """OutputParams; of a model with tied weights the bias alone, (V,): its weight is the embedding."""
+    """OutputParams, or in a model with tied weights the bias alone, (V,), the weight being the embedding."""
 
 
 class LMCache(NamedTuple):
