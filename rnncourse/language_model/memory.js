@@ -57,13 +57,14 @@ function render({ model, el }) {
   function draw() {
     const found = compute({ norms: norms[state.at - 1] });
     const most = Math.max(...found.shares);
+    const first = state.at - found.shares.length;
     page.replaceChildren(...[...text].map((c, i) => {
-      const style = i < state.at ? `background: ${kit.signed(found.shares[i], most)}` : i === state.at ? "outline: 2px solid var(--xp-cold); outline-offset: 0" : "color: var(--xp-soft)";
+      const style = i < state.at ? `background: ${kit.signed(found.shares[i - first] ?? 0, most)}` : i === state.at ? "outline: 2px solid var(--xp-cold); outline-offset: 0" : "color: var(--xp-soft)";
       return html("span", { "data-at": i, style: `${style}; padding: 2px 0; cursor: pointer` }, c === "\n" ? "\u21b5" : c);
     }));
     kit.swap(box, chart(found));
     say.textContent = `\u201c${shown(text[state.at])}\u201d had probability ${number(probability[state.at - 1], 3)}. ` +
-      `Nine tenths of the gradient fall on the last ${found.reach} character${found.reach === 1 ? "" : "s"}; mean distance ${number(found.mean, 1)}.`;
+      `Of the gradient by the last ${found.shares.length}, nine tenths fall on the last ${found.reach} character${found.reach === 1 ? "" : "s"}; mean distance ${number(found.mean, 1)}.`;
   }
 
   draw();

@@ -7,6 +7,9 @@ import numpy as np
 from rnncourse.explorable import Explorable
 from rnncourse.language_model.numpy import influence, lm_logprob, zero_state
 
+BACK = 40
+"""How many characters back the figure shows; beyond, the norms are small."""
+
 
 def explorable(params, vocabulary, text, start):
     """Draw the figure of the chapter.
@@ -30,7 +33,7 @@ def explorable(params, vocabulary, text, start):
     data = {
         "text": text,
         "start": start,
-        "norms": [row[: t + 1].round(4).tolist() for t, row in enumerate(norms)],
+        "norms": [row[max(0, t + 1 - BACK) : t + 1].round(3).tolist() for t, row in enumerate(norms)],
         "probability": np.exp(logprob[:, 0]).round(4).tolist(),
     }
     title = "What the model remembers: the gradient of a prediction by each earlier character"
