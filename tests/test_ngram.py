@@ -1,6 +1,7 @@
 """n-gram models: against a slow estimator written from the formulas, kenlm, nltk, and one another."""
 
 import itertools
+import json
 import math
 import os
 from collections import Counter
@@ -15,7 +16,10 @@ from nltk.lm.preprocessing import padded_everygram_pipeline
 
 from rnncourse.data.grammar import sample, true_logprob
 from rnncourse.data.words import WordVocabulary
+from rnncourse.grading.check import check
 from rnncourse.ngram.arpa import read_arpa, write_arpa
+from rnncourse.ngram.experiment import grammar_run
+from rnncourse.ngram.explorable import compute, explorable, random_input
 from rnncourse.ngram.numpy import (
     BOS,
     EOS,
@@ -639,6 +643,73 @@ def test_estimate_needs_counts_only():
         model = fit_stream(stream, vocabulary, 3, smoothing, **options(smoothing, 3))
         with np.errstate(divide="ignore"):
             np.testing.assert_array_equal(np.log(probs[2]), model.logprob[2])
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=15, deadline=None)
+def test_the_order_of_the_sentences_changes_nothing(random):
+    sentences, vocabulary = random_corpus(4, size=30)
+    shuffled = random.sample(sentences, len(sentences))
+    one, other = (fit(s, 3, vocabulary=vocabulary) for s in (sentences, shuffled))
+    for a, b in zip(one.keys + one.logprob, other.keys + other.logprob, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    scores = dict(zip(map(tuple, sentences), sentence_logprobs(one, sentences), strict=True))
+    for sentence, row in zip(shuffled, sentence_logprobs(one, shuffled), strict=True):
+        np.testing.assert_array_equal(row, scores[tuple(sentence)])
+
+
+def test_a_sentence_is_the_product_of_its_next_words():
+    sentences, vocabulary = random_corpus(5)
+    model = fit(sentences, 3, vocabulary=vocabulary)
+    words = ["a", "unheard", "c", "b"]
+    steps = [next_word_probabilities(model, words[:t]) for t in range(5)]
+    ids = [*vocabulary.encode(words), EOS]
+    (logprobs,) = sentence_logprobs(model, [words])
+    np.testing.assert_allclose(np.exp(logprobs), [p[i] for p, i in zip(steps, ids, strict=True)], rtol=1e-12)
+    assert all(p[BOS] == 0 for p in steps)
+
+
+def test_the_recorded_experiment_is_run_again_in_part():
+    run = grammar_run(1, [20, 60], orders=(1, 3), tests=40)
+    assert np.shape(run["test"]) == np.shape(run["train"]) == np.shape(run["entries"]) == (2, 2)
+    assert min(map(min, run["test"])) > run["test_true"] > 1.5
+    # n = 3 on 20 sentences has stored them.
+    assert run["train"][0][1] < run["train_true"][0] < run["train"][0][0]
+    assert run["entries"][1][1] > run["entries"][0][1] > run["entries"][0][0] == 122
+
+
+def test_the_figure_shows_a_distribution():
+    data = explorable().data
+    assert len(json.dumps(data)) < 200_000
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        given = random_input(rng)
+        result = compute(given)
+        words = range(len(data["unigrams"]))
+        if i == 0:
+            total = sum(math.exp(compute(given | {"word": w})["logprob"]) for w in words)
+            assert abs(total - 1) < 0.01  # of rounding to two decimals
+        assert sum(p for p in result["path"] if p is not None) == pytest.approx(result["logprob"])
+        assert len(result["path"]) == len(given["levels"]) - result["level"] + 1
+
+
+def test_models_that_are_none_are_refused():
+    def answer(vocabulary, p):
+        return lambda sentences: (vocabulary, lambda context, word: p)
+
+    uniform = {"the", "is"}
+    cases = [
+        (answer(uniform, 0.5), "must be at least 0 and sum to one, got a smallest of 0.5 and a sum of 2"),
+        (answer(uniform, 2), "a probability must lie between 0 and 1, got 2"),
+        (answer(uniform, 0.25), "your model is one, with a perplexity of 4.000 on 200"),
+        (answer(["the", "is"], 0.25), "the vocabulary must be a set of words"),
+        (answer({"the", "</s>"}, 0.25), "leave <unk>, <s> and </s> out of the vocabulary"),
+        (answer({str(i) for i in range(1001)}, 0.1), "a vocabulary of 1,000 words is enough, got 1,001"),
+        (lambda sentences: uniform, "return a set of words and a function"),
+    ]
+    for wrong, message in cases:
+        with pytest.raises(AssertionError, match=message):
+            check("ngram.q5", wrong, seed=0)
 
 
 def mutant_arguments(function, condition):

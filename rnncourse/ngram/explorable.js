@@ -24,6 +24,7 @@ function render({ model, el }) {
   const { words, unigrams, contexts, start } = model.get("data");
   const UNK = 0;
   const BOS = 1;
+  const EOS = 2;
   const id = new Map(words.map((word, i) => [word, i]));
   const { controls, stage, say } = kit.frame(el, model.get("title"));
   const ladder = html("div");
@@ -40,7 +41,8 @@ function render({ model, el }) {
   const context = field("sentence so far", start.text, 22);
   const next = field("next word", start.word, 10);
   const append = kit.button("Append it", () => {
-    context.input.value = `${context.input.value.trim()} ${next.input.value.trim()}`.trim();
+    const ended = read().word === EOS; // a new sentence begins
+    context.input.value = ended ? "" : `${context.input.value.trim()} ${next.input.value.trim()}`.trim();
     const best = compute(given(read())).top.find(([i]) => i > 2);
     next.input.value = words[best[0]];
     draw();
@@ -53,7 +55,7 @@ function render({ model, el }) {
     return i === undefined || i < 3 ? UNK : i;
   };
   function read() {
-    const typed = next.input.value.trim() === "</s>" ? 2 : known(split(next.input.value)[0] ?? "");
+    const typed = next.input.value.trim() === "</s>" ? EOS : known(split(next.input.value)[0] ?? "");
     return { ids: [BOS, ...split(context.input.value).map(known)].slice(-3), word: typed };
   }
   function given({ ids, word }) {
@@ -71,7 +73,7 @@ function render({ model, el }) {
     const said = !reached ? "not asked"
       : found ? `has the word: P = ${percent(Math.exp(value))}`
       : value === null ? "not in the table: \u00d7 1"
-      : `seen, but not with this word: \u00d7 ${kit.number(Math.exp(value), 2)}`;
+      : `in the table without this word: \u00d7 ${kit.number(Math.exp(value), 2)}`;
     const look = !reached ? "border: 1px dashed var(--xp-line); color: var(--xp-soft)"
       : found ? `border: 2px solid var(--xp-warm); background: ${kit.signed(0.7)}; font-weight: 700`
       : value === null ? "border: 1px dashed var(--xp-soft)"
@@ -105,7 +107,7 @@ function render({ model, el }) {
     const steps = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
     say.textContent = `${words[word]}: ` + (result.path.length === 1
       ? "the longest context has it, so nothing is paid for backing off."
-      : `found with ${steps(result.level, "word")} of context; ${steps(result.path.length - 1, "longer context")} asked before, ${paid} of them seen and paid for.`);
+      : `found with ${steps(result.level, "word")} of context; ${steps(result.path.length - 1, "longer context")} asked before, ${paid} of them in the table and paid for.`);
   }
   draw();
 }
