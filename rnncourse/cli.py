@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from rnncourse._fault import Fault
+from rnncourse._commands import Fault
 from rnncourse.language_model.cli import lm
 
 

@@ -15,11 +15,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from rnncourse._fault import Fault
+from rnncourse._commands import Fault, find_device, one_sentence
 from rnncourse.cli import main
 from rnncourse.data.tales import tales_text
 from rnncourse.data.words import WordVocabulary
-from rnncourse.language_model.cli import _device, _one_sentence
 from rnncourse.language_model.numpy import lm_forward, lm_init, lm_loss
 from rnncourse.language_model.numpy import sampling_probabilities as numpy_probabilities
 from rnncourse.language_model.torch import CELLS, LanguageModel, sample, sampling_probabilities
@@ -541,7 +540,7 @@ def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Fault) as error, _one_sentence():
+    with pytest.raises(Fault) as error, one_sentence():
         save_checkpoint(tmp_path / "x.pt", "kind", {"n": 2})
     assert error.value.message == f"{tmp_path / 'x.pt.partial'}: No space left on device"
     assert load_checkpoint(tmp_path / "x.pt", "kind") == {"n": 1}
@@ -782,17 +781,17 @@ def test_a_run_that_diverges_keeps_its_last_checkpoint(text, tmp_path, monkeypat
 
 def test_devices_that_are_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert _device(None) == torch.device("cpu")
+    assert find_device(None) == torch.device("cpu")
     with pytest.raises(Fault, match="^--device cuda: this PyTorch finds no CUDA device$"):
-        _device("cuda")
+        find_device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert _device(None) == torch.device("cuda")
+    assert find_device(None) == torch.device("cuda")
     with pytest.raises(Fault, match="^--device cuda:1: the machine has 1 CUDA device$"):
-        _device("cuda:1")
+        find_device("cuda:1")
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(Fault, match="^--device cuda: the machine has 1 CUDA device$"):
-        _device("cuda")
+        find_device("cuda")
 
 
 def test_prompts_and_temperatures_that_do_not_fit(models):
@@ -821,7 +820,7 @@ def test_a_score_of_one_token(models, tmp_path):
 def test_without_torch_the_command_says_what_to_install(text, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "rnncourse.language_model.training")
-    message = "rnncourse lm needs PyTorch: pip install rnncourse[torch]"
+    message = "this command needs PyTorch: pip install rnncourse[torch]"
     assert error("train", text, "--out", tmp_path / "out") == message
 
 

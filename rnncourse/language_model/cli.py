@@ -1,62 +1,15 @@
 """The commands `rnncourse lm`: a language model of the reader's own text."""
 
 import os
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from rnncourse._fault import Fault
+from rnncourse._commands import Fault, Stopped, find_device, one_sentence
 
 CHECKPOINT = "checkpoint.pt"
 AT_LEAST_1 = click.IntRange(min=1)
 SEED = click.IntRange(min=0, max=2**32 - 1)
-
-
-class Stopped(click.ClickException):
-    """Ctrl-C: the exit code that a shell gives it."""
-
-    exit_code = 130
-
-
-@contextmanager
-def _one_sentence():
-    """Turn what a caller can mend into one sentence."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise Fault("rnncourse lm needs PyTorch: pip install rnncourse[torch]") from None
-    except OSError as error:
-        raise Fault(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from None
-    except ValueError as error:
-        raise Fault(str(error)) from None
-    except (RuntimeError, MemoryError) as error:
-        # PyTorch has an exception of its own for a full GPU, none for a full CPU.
-        full = ("out of memory", "not enough memory", "can't allocate memory")
-        if isinstance(error, RuntimeError) and not any(words in str(error) for words in full):
-            raise
-        raise Fault("out of memory: take a smaller --hidden, --batch or --window") from None
-
-
-def _device(name):
-    import torch
-
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise Fault(f"unknown device {name!r}: it is cpu, cuda or, for the second GPU, cuda:1")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise Fault(f"--device {name}: this PyTorch finds no CUDA device")
-    index = int(os.environ.get("LOCAL_RANK", 0)) if device.index is None else device.index
-    if device.type == "cuda" and index >= (found := torch.cuda.device_count()):
-        raise Fault(f"--device {name}: the machine has {found} CUDA device{'s' * (found != 1)}")
-    return device
 
 
 def _file(checkpoint):
@@ -128,7 +81,7 @@ def train(context, file, steps, epochs, every, device, out, resume, **settings):
     evenly; all must see the same FILE and --out.
     """
     path = out / CHECKPOINT
-    with _one_sentence():
+    with one_sentence():
         from tqdm import tqdm
 
         from rnncourse.data.files import read_text
@@ -138,7 +91,7 @@ def train(context, file, steps, epochs, every, device, out, resume, **settings):
 
         if steps and epochs:
             raise Fault("--steps and --epochs both say how long the run is: give one")
-        device = _device(device)
+        device = find_device(device)
         # PyTorch's manual asks for it, or cuDNN's recurrent layers may differ from run to run.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2")
         text = read_text(file)
@@ -215,10 +168,10 @@ def _resumed_settings(context, given, saved, path):
 )
 def sample(checkpoint, prompt, device, **settings):
     """Write a text with the best model in CHECKPOINT, a file or its folder."""
-    with _one_sentence():
+    with one_sentence():
         from rnncourse.language_model.training import load_model, sample_text
 
-        click.echo(sample_text(load_model(_file(checkpoint), _device(device)), prompt, **settings))
+        click.echo(sample_text(load_model(_file(checkpoint), find_device(device)), prompt, **settings))
 
 
 @lm.command(context_settings={"show_default": True})
@@ -227,12 +180,12 @@ def sample(checkpoint, prompt, device, **settings):
 @click.option("--device", default="cpu")
 def score(checkpoint, file, device):
     """Say how well the best model in CHECKPOINT predicts FILE."""
-    with _one_sentence():
+    with one_sentence():
         from rnncourse.data.files import read_text
         from rnncourse.language_model.training import load_model, score_text
 
         text = read_text(file)
-        result = score_text(load_model(_file(checkpoint), _device(device)), text, progress=True)
+        result = score_text(load_model(_file(checkpoint), find_device(device)), text, progress=True)
     click.echo(f"bits per token: {result.per_token:.4f} ({result.tokens} tokens)")
     click.echo(f"bits per character: {result.per_character:.4f} ({result.characters} characters)")
     click.echo(f"perplexity: {result.perplexity:.4f}")
