@@ -8,6 +8,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnncourse.data import grammar
+from rnncourse.language_model.experiment import (
+    CODE,
+    DECOYS,
+    Setting,
+    grammar_data,
+    learn,
+    lm_ids,
+    planted_text,
+    token_classes,
+    true_token_logprobs,
+)
 from rnncourse.language_model.numpy import (
     at_temperature,
     draw,
@@ -30,6 +42,7 @@ from rnncourse.language_model.numpy import (
 )
 from rnncourse.language_model.torch import LanguageModel
 from rnncourse.language_model.torch import sampling_probabilities as torch_probabilities
+from rnncourse.ngram.numpy import BOS, EOS
 from rnncourse.optim._tree import tree_leaves, tree_map
 from rnncourse.testing import check_gradient, check_parity, numerical_gradient
 
@@ -521,3 +534,32 @@ def mutant_arguments(function, condition):
         return ids[:-1], ids[1:], state, params
     logits, _, cache = lm_forward(ids[:-1], state, params)
     return rng.normal(size=logits.shape), tree_map(lambda a: rng.normal(size=a.shape), state), cache
+
+
+def test_networks_and_ngrams_predict_the_same_tokens():
+    pairs, stream = grammar_data(3, 30)
+    ids = lm_ids(stream)
+    assert ids[0] == EOS and np.array_equal(ids[1:], stream[stream != BOS])
+    assert len(token_classes(pairs)) == len(ids) - 1
+    logprobs = true_token_logprobs(3, 30)
+    pairs, _ = grammar_data(10**6 + 3, 30)
+    ends = np.cumsum([len(pair.english) + 1 for pair in pairs])
+    found = [part.sum() for part in np.split(logprobs, ends[:-1])]
+    check_parity({"logprob": found}, {"logprob": [grammar.true_logprob(pair.english) for pair in pairs]})
+
+
+def test_a_planted_code_stands_as_often_as_asked():
+    for count in (0, 3):
+        text, code = planted_text(5, count)
+        assert text.count(CODE.format(*f"{code:04d}")) == count
+        assert text.count("The code is") == count and text.count("The price is") == DECOYS
+
+
+def test_learning_repeats_and_carries():
+    ids = np.random.default_rng(0).integers(0, V, 200)
+    setting = Setting(E=3, H=4, B=2, T=5, steps=8)
+    first, second = (learn(ids, V, setting, 1, dtype=np.float64) for _ in range(2))
+    assert np.array_equal(first.history.loss, second.history.loss)
+    reset = learn(ids, V, setting._replace(carry=False), 1, dtype=np.float64)
+    # The first batch starts from zero either way.
+    assert reset.history.loss[0] == first.history.loss[0] and reset.history.loss[1] != first.history.loss[1]
