@@ -31,4 +31,10 @@ def sum_rows(ids, rows):
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
     first = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])) if len(ids) else order
-    return ids[first], np.add.reduceat(rows[order], first, axis=0)
+    counts = np.diff(first, append=len(ids))
+    sums, repeated = rows[order[first]], counts > 1
+    if repeated.any():
+        n = counts[repeated]
+        places = order[np.repeat(repeated, counts)]
+        sums[repeated] = np.add.reduceat(rows[places], np.cumsum(n) - n, axis=0)
+    return ids[first], sums

@@ -1,6 +1,8 @@
 """The lookup, its gradient and the steps of single rows, against torch, differences and one-hot products."""
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import gensim
 import numpy as np
@@ -17,9 +19,13 @@ from rnncourse.data.words import WordVocabulary, split_sentences
 from rnncourse.embeddings.experiment import (
     OPTIMISERS,
     SETTINGS,
+    Lazy,
     absence,
     corpus,
+    cost_ms,
     draw_words,
+    grammar_classes,
+    learn,
     model_init,
     model_loss,
     sentences,
@@ -41,6 +47,7 @@ from rnncourse.optim.adam import AdamState
 from rnncourse.rnn.numpy import OutputParams, output_forward
 from rnncourse.testing import check_gradient, check_parity
 
+ROOT = Path(__file__).parents[1]
 T, B, E, V, PAD = 6, 3, 4, 7, 2  # all different, all above one; 18 places of 7 ids hold repeats
 
 
@@ -214,6 +221,19 @@ def test_adam_of_rows_equals_adam_where_every_row_is_present():
     )
 
 
+def test_lazy_adam_carries_both_states():
+    ids, weight, _ = drawn()
+    lazy, adam, rng = Lazy(Adam(0.1)), Adam(0.1), np.random.default_rng(8)
+    params = model_init(rng, V, E, tied=False)
+    other, state, other_state = params, lazy.init(params), adam.init(params)
+    for _ in range(3):  # every row has a gradient, so it is Adam
+        gradients = model_loss(other, (np.arange(V)[:, None], np.arange(V)[::-1, None]))[1]
+        params, state = lazy.step(params, gradients, state)
+        other, other_state = adam.step(other, gradients, other_state)
+    check_parity({"embedding": params.embedding}, {"embedding": other.embedding})
+    check_parity({"weight": params.output.weight}, {"weight": other.output.weight})
+
+
 def test_the_first_step_of_a_late_word_is_longer_than_the_rate():
     weight, adam = np.zeros((V, E)), Adam(0.1)
     for steps, length in ((0, 1.0), (999, 2.515)):  # the chapter's exercise says 2.5
@@ -226,7 +246,10 @@ def test_steps_in_place_change_the_same_and_others_change_nothing():
     ids, weight, g = drawn()
     gradient, adam = gradient_of(ids[:1], weight, g[:1]), Adam(0.1)
     assert len(gradient.ids) < V
+    past = AdamState(3, np.full((V, E), 0.5), np.full((V, E), 2.0))
     kept = weight.copy()
+    adam_rows(weight, gradient, past, adam)
+    assert (past.mean == 0.5).all() and (past.square == 2).all()
     stepped, state = adam_rows(weight, gradient, adam.init(weight), adam)
     descended = sgd_rows(weight, gradient, 0.1)
     assert (weight == kept).all()
@@ -299,6 +322,11 @@ def test_initial_vectors_are_standard_normal_and_padding_is_zero():
     weight = embedding_init(np.random.default_rng(0), 400, 30, padding_idx=5)
     assert not weight[5].any() and abs(weight.mean()) < 0.05 and abs(weight.std() - 1) < 0.05
     assert not Embedding(V, E, PAD).weight[PAD].any()
+    twin = Embedding(400, 30).weight.detach().numpy()
+    assert abs(twin.mean()) < 0.05 and abs(twin.std() - 1) < 0.05
+    for wrong in (-1, V):
+        with pytest.raises(IndexError):
+            Embedding(V, E)(torch.tensor([wrong]))
     assert embedding_init(np.random.default_rng(0), V, E, dtype=np.float32).dtype == np.float32
 
 
@@ -380,6 +408,17 @@ def test_messages():
             lambda: adam_rows(weight, gradient._replace(rows=gradient.rows * np.inf), None, Adam()),
             "gradient.rows must be finite, got nan or inf",
         ),
+        (lambda: sgd_rows(weight, gradient, np.nan), "lr must lie in [0, inf), got nan"),
+        (lambda: sgd_rows(weight, gradient, -1.0), "lr must lie in [0, inf), got -1.0"),
+        (
+            lambda: adam_rows(weight, gradient, Adam().init(weight[:5]), Adam()),
+            "state.mean must have shape (V, E) = (7, 4), got (5, 4)",
+        ),
+        (
+            lambda: adam_rows(weight, gradient, AdamState(1, weight, weight * np.nan), Adam()),
+            "state.square must be finite, got nan or inf",
+        ),
+        (lambda: WordVocabulary(("a",), (1,)).id(3), "word must be a string, got 3"),
         (lambda: Embedding(V, E, -1), "padding_idx must lie in 0 .. V - 1 = 6, got -1"),
         (lambda: Embedding(V, E)(torch.zeros(3)), "ids must hold integers, got dtype float32"),
     ]
@@ -416,11 +455,11 @@ def test_model_gradients_equal_central_differences():
             return model_loss(params._replace(embedding=embedding), batch, decay=0.1)[0]
 
         check_gradient(loss, {"embedding": params.embedding}, {"embedding": gradients.embedding})
-    # The mistake keeps one place of each repeated word.
-    _, lossy = model_loss(params, batch, decay=0.1, lossy=True)
-    repeated = [word for word, count in Counter(batch[0].ravel().tolist()).items() if count > 1]
-    wrong = np.abs(lossy.embedding - gradients.embedding).max(axis=1) > 1e-12
-    assert sorted(repeated) == np.flatnonzero(wrong).tolist()
+        # The mistake keeps one place of each repeated word, and all of the output layer's part.
+        _, lossy = model_loss(params, batch, decay=0.1, lossy=True)
+        repeated = [word for word, count in Counter(batch[0].ravel().tolist()).items() if count > 1]
+        wrong = np.abs(lossy.embedding - gradients.embedding).max(axis=1) > 1e-12
+        assert sorted(repeated) == np.flatnonzero(wrong).tolist()
 
 
 def test_held_out_words_do_not_occur_and_others_do():
@@ -449,11 +488,63 @@ def test_absent_rows_move_as_the_rule_says(name):
         np.testing.assert_allclose(run.never[far], -2 * steps * 0.01 * np.sign(start)[far], rtol=0.02)
 
 
+def test_shares_are_of_the_lengths_and_the_loss_is_that_of_the_end():
+    run = absence("SGD, decay", tied=False, seed=1, steps=30)
+    never, since = run.shares()
+    np.testing.assert_allclose(never, 1 - 0.999**60, rtol=1e-9)
+    assert 0 < since < 0.1
+    start = np.log(len(sentences()[1]))
+    assert absence("Adam", tied=False, seed=1, steps=30).loss < start - 1
+
+
+def test_tied_and_untied_runs_of_a_seed_see_the_same_batches(monkeypatch):
+    seen = {}
+    for tied in (True, False):
+
+        def loss(params, batch, decay, tied=tied):
+            seen.setdefault(tied, []).append(batch)
+            return model_loss(params, batch, decay)
+
+        monkeypatch.setattr("rnncourse.embeddings.experiment.model_loss", loss)
+        absence("SGD", tied, seed=2, steps=2)
+    assert len(seen[True]) == 4 and np.array_equal(seen[True], seen[False])
+
+
+@pytest.mark.parametrize("kind", ["SGD, untied", "Adam on rows, tied", "Adam, untied"])
+def test_a_recorded_run_comes_out_again(kind):
+    record = json.loads((ROOT / "book/results/embeddings-absent.json").read_text())["moved"][kind]
+    name, tied = kind.rsplit(", ", 1)
+    run = absence(name, tied == "tied", seed=0)
+    again = (*run.shares(), run.loss)
+    np.testing.assert_allclose(again, [record[k][0] for k in ("never", "since", "loss")], rtol=1e-3)
+
+
+def test_the_mistake_is_made_in_training_and_costs():
+    right, lossy = (learn(0, mistake, SGD(1.0), 120).history.loss for mistake in (False, True))
+    assert right[0] == lossy[0] and lossy[-20:].mean() > right[-20:].mean() + 0.01
+
+
+def test_vectors_start_with_length_one_and_words_of_a_class_become_alike():
+    embedding = model_init(np.random.default_rng(0), 2000, 24, tied=False)
+    for weight in (embedding.embedding, embedding.output.weight):
+        assert abs(np.mean((weight**2).sum(axis=1)) - 1) < 0.05
+    start, end = grammar_classes(5, steps=150, sample_size=400)
+    assert max(map(abs, start)) < 0.1 and end[0] > end[1] + 0.1
+
+
+def test_costs_are_those_of_the_named_ways():
+    # The product makes all V x E numbers pass; neither the lookup nor the step on rows does.
+    cost = cost_ms(20_000)
+    assert cost["product"] > 10 * cost["lookup"] and cost["product back"] > 5 * cost["rows back"]
+    for kind in ("SGD", "Adam"):
+        assert cost[f"{kind}, dense"] > 3 * cost[f"{kind}, rows in place"]
+
+
 def model_init_of(seed):
     """The words that never occur in that run, as they start."""
-    rng = np.random.default_rng(seed)
-    never = draw_words(rng, 2 * SETTINGS["words"])[: SETTINGS["words"]]
-    params = model_init(rng, len(sentences()[1]), SETTINGS["E"], tied=False)
+    words_rng, weights_rng, _ = np.random.default_rng(seed).spawn(3)
+    never = draw_words(words_rng, 2 * SETTINGS["words"])[: SETTINGS["words"]]
+    params = model_init(weights_rng, len(sentences()[1]), SETTINGS["E"], tied=False)
     return params._replace(embedding=params.embedding[never])
 
 

@@ -9,16 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnncourse.data import grammar
+from rnncourse.data.text import Vocabulary
 from rnncourse.language_model.experiment import (
     CODE,
     DECOYS,
     Setting,
+    code_exposure,
     grammar_data,
     learn,
     lm_ids,
     planted_text,
+    sentence_loss,
+    text_loss,
     token_classes,
     true_token_logprobs,
+    window_logprobs,
 )
 from rnncourse.language_model.numpy import (
     at_temperature,
@@ -418,6 +423,31 @@ def test_dtype_is_kept_and_extremes_are_finite():
         assert np.isfinite(sampling_probabilities(logits, 0.5, 2, 0.5)).all()
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("tau", [1e-320, 1e-120, 1e-50, 1e-9, 1e-4, 1e9, 1e300])
+def test_extreme_temperatures_in_both_halves(dtype, tau):
+    logits = np.array([[1, 0, 0.5], [-60000, 60000, 59000], [-np.inf, 3, 1]], dtype)
+    p, q = sampling_probabilities(logits, tau), torch_probabilities(torch.tensor(logits), tau)
+    expected = [[1, 0, 0], [0, 1, 0], [0, 1, 0]] if tau < 1 else [[1 / 3] * 3, [1 / 3] * 3, [0, 0.5, 0.5]]
+    assert p.dtype == dtype == str(q.dtype).removeprefix("torch.")
+    # Beyond 1e4, the logits of the second row are told apart by 1e9 no more than by 1e-3.
+    np.testing.assert_allclose(p, expected, atol=1e-3)
+    np.testing.assert_allclose(q, expected, atol=1e-3)
+    slope = entropy_slope(logits[:2], tau)
+    assert slope.dtype == dtype and (slope >= 0).all() and np.isfinite(slope).all()
+
+
+def test_the_slope_of_huge_logits_and_equal_ones():
+    assert entropy_slope(np.array([1e200, 0.0, 0.0]), 1.0) == 0
+    assert entropy_slope(np.zeros(3), 1e-120) == 0
+
+
+def test_what_has_probability_zero_keeps_it():
+    logits = np.array([[900.0, 0.0, -np.inf]])
+    for p in (sampling_probabilities(logits, 1.0, 3), sampling_probabilities(logits, 1.0, 3, 1.0)):
+        assert p[0, 1:].tolist() == [0, 0]
+
+
 def test_arguments_are_not_changed():
     ids, state, params = drawn("lstm", True)
     kept = [leaf.copy() for _, leaf in tree_leaves((ids, state, params))]
@@ -548,6 +578,43 @@ def test_networks_and_ngrams_predict_the_same_tokens():
     check_parity({"logprob": found}, {"logprob": [grammar.true_logprob(pair.english) for pair in pairs]})
 
 
+def test_main_verbs_are_classed_by_the_words_before_them():
+    expected = {0: 0, 1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 6: 2}
+    for clause, place in expected.items():
+        pair = grammar.sample(np.random.default_rng(clause), clause)
+        # The noun stands as many words before the verb.
+        assert pair.tags[pair.verb - clause - 1] in ("NOUN", "PROPN")
+        assert token_classes([pair])[pair.verb] == place
+
+
+def test_windows_and_sentences_from_a_zero_state():
+    _, _, params = drawn()
+    ids = np.random.default_rng(5).integers(0, V, 25)
+    for window, whole in ((5, 20), (8, 24), (7, 21)):
+        expected = [
+            lm_logprob(ids[i : i + window + 1, None], zero_state(params, 1), params)[0][:, 0]
+            for i in range(0, whole, window)
+        ]
+        check_parity(
+            {"logprob": window_logprobs(ids, params, window)}, {"logprob": np.concatenate(expected)}
+        )
+    stream = np.array([BOS, 4, 5, EOS, BOS, 6, EOS])
+    texts = [np.array([EOS, 4, 5, EOS]), np.array([EOS, 6, EOS])]
+    total = sum((len(text) - 1) * text_loss(text, params) for text in texts)
+    assert sentence_loss(stream, params) == pytest.approx(total / 5, rel=1e-12)
+
+
+def test_exposure_of_a_code_whose_digits_a_model_likes():
+    vocabulary = Vocabulary.of(CODE + "0123456789")
+    params = lm_init(np.random.default_rng(0), len(vocabulary), 3, 4)
+    bias = np.zeros(len(vocabulary))
+    bias[vocabulary.encode("1234567890")] = np.arange(10, 0, -1) + 0.01 * np.arange(10) ** 2
+    output = params.output._replace(weight=0 * params.output.weight, bias=bias)
+    params = params._replace(output=output)
+    assert code_exposure(params, vocabulary, 1111) == pytest.approx(np.log2(10**4))
+    assert code_exposure(params, vocabulary, 0) == pytest.approx(0, abs=1e-3)
+
+
 def test_a_planted_code_stands_as_often_as_asked():
     for count in (0, 3):
         text, code = planted_text(5, count)
@@ -561,5 +628,14 @@ def test_learning_repeats_and_carries():
     first, second = (learn(ids, V, setting, 1, dtype=np.float64) for _ in range(2))
     assert np.array_equal(first.history.loss, second.history.loss)
     reset = learn(ids, V, setting._replace(carry=False), 1, dtype=np.float64)
+    # At a rate that changes nothing a second reading of the text has the losses of the first.
+    still = learn(ids[:21], V, setting._replace(lr=1e-12, steps=4), 1, dtype=np.float64).history.loss
+    check_parity({"loss": still[2:]}, {"loss": still[:2]}, 1e-8)
+    # With a validation text the best parameters come back, not the last.
+    worse = setting._replace(lr=0.5, steps=40, every=4)
+    trained = learn(ids, V, worse, 1, ids[:60] ^ 1, dtype=np.float64)
+    found = trained.history.evaluation
+    assert text_loss(ids[:60] ^ 1, trained.params) == pytest.approx(found.min(), rel=1e-12)
+    assert found.min() < found[-1]
     # The first batch starts from zero either way.
     assert reset.history.loss[0] == first.history.loss[0] and reset.history.loss[1] != first.history.loss[1]

@@ -54,6 +54,14 @@ def one_thread():
 
 
 @pytest.fixture
+def sigint():
+    """Python's own answer to Ctrl-C, which a shell's background job or nohup switches off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def text(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(tales_text()[:4000], encoding="utf8")
@@ -383,7 +391,7 @@ def steps_of(path):
 
 
 @pytest.mark.parametrize("moment, kept", [("a step", 10), ("writing a checkpoint", 5)])
-def test_ctrl_c_loses_the_last_interval_alone(text, tmp_path, monkeypatch, moment, kept):
+def test_ctrl_c_loses_the_last_interval_alone(text, tmp_path, monkeypatch, sigint, moment, kept):
     """SIGINT in the middle of step 13, or while the checkpoint of step 10 is written."""
     owner, name, call = (torch.optim.Adam, "step", 13) if moment == "a step" else (os, "replace", 3)
     function, calls = getattr(owner, name), itertools.count(1)
@@ -427,18 +435,34 @@ def test_a_killed_run_goes_on_to_the_bit(text, tmp_path):
     assert_same_run(path, tmp_path / "whole" / "checkpoint.pt")
 
 
-def test_two_processes_do_what_one_does(text, tmp_path):
-    command = ["train", text, *SMALL, "--steps", "10", "--out"]
+def in_two_processes(*arguments):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*torchrun, "-m", "rnncourse.cli", "lm", *map(str, command), tmp_path / "two"],
+        [*torchrun, "-m", "rnncourse.cli", "lm", *map(str, arguments)],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("step 10:") == 1
+    return done.stdout
+
+
+def test_two_processes_resume_to_the_bit_each_with_its_own_dropout(text, tmp_path):
+    command = ["train", text, *SMALL, "--dropout", "0.3", "--out"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    in_two_processes(*command, whole, "--steps", "10")
+    in_two_processes(*command, parts, "--steps", "5")
+    resumed = ["train", text, "--resume", "--every", "5", "--device", "cpu", "--steps", "10", "--out", parts]
+    in_two_processes(*resumed)
+    assert_same_run(whole / "checkpoint.pt", parts / "checkpoint.pt")
+    first, second = (dict(flat(state)) for state in load_run(whole / "checkpoint.pt")["random"])
+    assert not all(torch.equal(part, second[name]) for name, part in first.items())
+
+
+def test_two_processes_do_what_one_does(text, tmp_path):
+    command = ["train", text, *SMALL, "--steps", "10", "--out"]
+    assert in_two_processes(*command, tmp_path / "two").count("step 10:") == 1
     lm(*command, tmp_path / "one")
     assert len(load_run(tmp_path / "two" / "checkpoint.pt")["random"]) == 2
     # And go on in one process: the parts of the carried state were put together in their order.
@@ -797,6 +821,9 @@ def test_devices_that_are_not_there(monkeypatch):
 def test_prompts_and_temperatures_that_do_not_fit(models):
     command = ["sample", models / "char"]
     assert error(*command, "--temperature", "0") == "temperature must be a number above 0, got 0.0"
+    likeliest = lm(*command, "--top-k", "1", "--length", "20")
+    assert lm(*command, "--temperature", "1e-50", "--length", "20") == likeliest
+    assert len(lm(*command, "--temperature", "1e300", "--length", "20")) > 20
     assert error(*command, "--nucleus", "2") == "nucleus must lie in (0, 1], got 2.0"
     assert error(*command, "--prompt", "naïve") == "the vocabulary has no 'ï'"
     unknown = error("sample", models / "word", "--prompt", "The olld")

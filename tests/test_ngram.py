@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import re
 from collections import Counter
 from functools import cache
 
@@ -13,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nltk.lm import KneserNeyInterpolated
 from nltk.lm.preprocessing import padded_everygram_pipeline
+from nltk.util import everygrams
 
 from rnncourse.data.grammar import sample, true_logprob
 from rnncourse.data.words import WordVocabulary
 from rnncourse.grading.check import check
-from rnncourse.ngram.arpa import read_arpa, write_arpa
-from rnncourse.ngram.experiment import grammar_run
+from rnncourse.ngram.arpa import SPACE, read_arpa, write_arpa
+from rnncourse.ngram.exercise import judge_model
+from rnncourse.ngram.experiment import VOCABULARY, fallbacks, grammar_run
 from rnncourse.ngram.explorable import compute, explorable, random_input
 from rnncourse.ngram.numpy import (
     BOS,
@@ -101,15 +104,24 @@ class Slow:
         self.D = {m: self.discounts(m) for m in range(1, order + 1)}
 
     def discounts(self, m):
-        n = Counter(a for gram, a in self.a.items() if len(gram) == m)
+        """Of order m; the modified ones by the rule of KenLM.
+
+        D_n(k) = k - (k + 1) t_1 t_(k+1) / ((t_1 + 2 t_2) t_k) with t_k the m-grams whose adjusted count is k
+        (Heafield et al., 2013, section 3.2). KenLM gives the order up where it would divide by a t_k of 0, or
+        one D_n(k) is not between 0 and k; --discount_fallback then has 0.5, 1 and 1.5.
+        """
+        t = Counter(a for gram, a in self.a.items() if len(gram) == m)
         if self.smoothing == "kneser-ney":
-            D = n[1] / (n[1] + 2 * n[2]) if n[1] and n[2] else 0.5
+            D = t[1] / (t[1] + 2 * t[2]) if t[1] and t[2] else 0.5
             return [D, D, D]
-        if not (n[1] and n[2] and n[3] and n[4]):
-            return [0.5, 1.0, 1.5]
-        Y = n[1] / (n[1] + 2 * n[2])
-        D = [r - (r + 1) * Y * n[r + 1] / n[r] for r in (1, 2, 3)]
-        return D if min(D) >= 0 else [0.5, 1.0, 1.5]
+        found = []
+        for k in (1, 2, 3):
+            if t[k] == 0:
+                return [0.5, 1.0, 1.5]
+            found.append(k - (k + 1) * t[1] * t[k + 1] / ((t[1] + 2 * t[2]) * t[k]))
+            if not 0 <= found[-1] <= k:
+                return [0.5, 1.0, 1.5]
+        return found
 
     def p(self, word, context):
         """P(word | context), a tuple that begins with <s> or has n - 1 words."""
@@ -171,13 +183,15 @@ def test_every_estimate_is_the_slow_one(smoothing, order):
 
 
 def test_the_random_corpora_use_discounts_and_the_fallback():
-    used = set()
+    used, no_four = set(), 0
     for seed, size in ((0, 8), (1, 40), (2, 150)):
         sentences, vocabulary = random_corpus(seed, size=size)
-        counts = count_ngrams(to_stream(sentences, vocabulary), len(vocabulary), 3)
+        counts = count_ngrams(to_stream(sentences, vocabulary), len(vocabulary), 5)
         for count in adjusted_counts(counts):
-            used.add(tuple(modified_discounts(count)) == FALLBACK)
-    assert used == {True, False}
+            discounts = modified_discounts(count)
+            used.add(tuple(discounts) == FALLBACK)
+            no_four += discounts[2] == 3
+    assert used == {True, False} and no_four > 0
 
 
 @given(
@@ -315,9 +329,13 @@ def test_three_discounts():
     right = [1 - 2 * Y * 15 / 40, 2 - 3 * Y * 8 / 15, 3 - 4 * Y * 5 / 8]
     np.testing.assert_allclose(modified_discounts(counts), right, rtol=1e-14)
     assert abs(modified_discounts(counts)[0] - absolute_discount(counts)[0]) < 1e-15
-    for numbers in ([40, 15, 8, 0], [0, 15, 8, 5], [4, 2, 20, 5]):
+    # None is 1, 2 or 3; D_2 < 0; D_3 < 0.
+    for numbers in ([0, 15, 8, 5], [40, 0, 8, 5], [40, 15, 0, 5], [4, 2, 20, 5], [40, 15, 2, 9]):
         counts = np.repeat([1, 2, 3, 4], numbers)
         np.testing.assert_array_equal(modified_discounts(counts), FALLBACK)
+    # None is 4: as in KenLM, nothing is divided by that.
+    no_four = modified_discounts(np.repeat([1, 2, 3, 7], [40, 15, 8, 2]))
+    np.testing.assert_allclose(no_four, [*right[:2], 3], rtol=1e-14)
 
 
 @pytest.mark.equation("ngram-backoff")
@@ -465,9 +483,10 @@ def kenlm_module():
     return kenlm
 
 
+# Not maximum likelihood: KenLM reads the -99 that stands for a logarithm of 0 as a number.
 @pytest.mark.parametrize("smoothing", [s for s in SMOOTHINGS if s != "maximum-likelihood"])
 @pytest.mark.parametrize("order", range(2, 6))
-def test_kenlm_scores_our_file_as_we_do(tmp_path, order, smoothing):
+def test_kenlm_scores_our_file_of_a_smoothed_model_as_we_do(tmp_path, order, smoothing):
     kenlm = kenlm_module()
     train, test, vocabulary = corpus_for_tools()
     model = fit(train, order, smoothing, vocabulary=vocabulary, **options(smoothing, order))
@@ -476,6 +495,55 @@ def test_kenlm_scores_our_file_as_we_do(tmp_path, order, smoothing):
     for sentence, ours in zip(test, sentence_logprobs(model, test), strict=True):
         scores = [score for score, _, _ in theirs.full_scores(" ".join(sentence))]
         np.testing.assert_allclose(ours / math.log(10), scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed, size, order", [(0, 8, 4), (1, 40, 3), (2, 150, 3), (2, 150, 5)])
+def test_kenlm_reads_from_our_file_what_its_own_rule_estimates(tmp_path, seed, size, order):
+    """The module kenlm has no estimator: its query against the slow one, which states the rule of KenLM's."""
+    kenlm = kenlm_module()
+    sentences, vocabulary = random_corpus(seed, size=size)
+    write_arpa(tmp_path / "model.arpa", fit(sentences, order, vocabulary=vocabulary))
+    theirs = kenlm.Model(str(tmp_path / "model.arpa"))
+    oracle = Slow(sentences, vocabulary, order, "modified-kneser-ney")
+    known = set(vocabulary.words)
+    for context in contexts_of(sentences, vocabulary):
+        line = ("<s>", *(word if word in known else "<unk>" for word in context), "</s>")
+        expected = [math.log10(oracle.p(line[t], line[:t])) for t in range(1, len(line))]
+        scores = [score for score, _, _ in theirs.full_scores(" ".join(context))]
+        np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+def test_kenlm_scores_a_model_of_characters(tmp_path):
+    kenlm = kenlm_module()
+    train, test, _ = corpus_for_tools()
+    train, test = ([list(" ".join(words)) for words in part] for part in (train[:200], test))
+    model = fit(train, 5)
+    write_arpa(tmp_path / "model.arpa", model)
+    theirs = kenlm.Model(str(tmp_path / "model.arpa"))
+    known = 0
+    for sentence, ours in zip(test, sentence_logprobs(model, test), strict=True):
+        scores = list(theirs.full_scores(" ".join(SPACE if c == " " else c for c in sentence)))
+        np.testing.assert_allclose(ours / math.log(10), [score for score, _, _ in scores], atol=1e-4)
+        known += sum(c == " " and not oov for c, (_, _, oov) in zip(sentence, scores, strict=False))
+    assert known > 300
+    again = read_arpa(tmp_path / "model.arpa")
+    assert again.vocabulary.words == model.vocabulary.words and " " in again.vocabulary
+
+
+def test_trigrams_are_those_of_nltk():
+    train, _, _ = corpus_for_tools()
+    train = train[:60]
+    vocabulary = ngram_vocabulary(train)
+    counts = count_ngrams(to_stream(train, vocabulary), len(vocabulary), 3)
+    probs = kneser_ney(counts, [np.zeros(3), np.full(3, 0.3), np.full(3, 0.3)]).prob
+    oracle = KneserNeyInterpolated(3, discount=0.3)
+    oracle.fit((everygrams(("<s>", *s, "</s>"), max_len=3) for s in train), vocabulary.words)
+    trigrams = [(g, p) for g, p in table(vocabulary, counts, probs).items() if len(g) == 3]
+    # nltk has no continuation counts of pairs that begin with <s>, so after those the two differ.
+    inner = [(g, p) for g, p in trigrams if g[0] != "<s>"][::5]
+    assert len(inner) > 40
+    for gram, p in inner:
+        assert abs(p - oracle.score(gram[2], gram[:2])) < 1e-12
 
 
 def test_bigrams_are_those_of_nltk():
@@ -530,7 +598,7 @@ ngram 2=2
 
 def test_files_of_other_tools_are_read(tmp_path):
     path = tmp_path / "small.arpa"
-    path.write_text(SMALL)
+    path.write_text("# Input file: x.txt\n# Token count: 7\n" + SMALL)
     model = read_arpa(path)
     assert model.vocabulary.words == (*SPECIALS, "a", "b")
     (logprobs,) = sentence_logprobs(model, [["a", "b", "b"]])
@@ -541,7 +609,7 @@ def test_files_of_other_tools_are_read(tmp_path):
 
 
 BROKEN = [
-    ("\\data\\", "\\date\\", r"small.arpa, line 1: \\data\\ must stand here"),
+    ("\\data\\", "\\date\\", r"small.arpa, line at the end: \\data\\ must stand here"),
     ("ngram 2=2", "ngram 3=2", "line 3: the size of order 2 must come here"),
     ("ngram 1=4\nngram 2=2\n", "", r"line 3: 'ngram 1=...' must stand after"),
     ("ngram 1=4", "ngram 1=5", "line 11: order 1 must have 5 lines, got 4"),
@@ -567,8 +635,11 @@ def test_broken_files_name_the_line(tmp_path, old, new, message):
 
 
 def test_words_with_blanks_do_not_fit_into_a_file(tmp_path):
-    with pytest.raises(ValueError, match="must hold no white space, got ' '"):
-        write_arpa(tmp_path / "x.arpa", fit([list("a b")], 2))
+    for word in ("a b", "\t", "", "  "):
+        with pytest.raises(ValueError, match="must hold no white space, got " + re.escape(repr(word))):
+            write_arpa(tmp_path / "x.arpa", fit([["a", word]], 2))
+    with pytest.raises(ValueError, match="<space> stands for the blank"):
+        write_arpa(tmp_path / "x.arpa", fit([["a", SPACE]], 2))
 
 
 def test_messages():
@@ -623,6 +694,7 @@ def test_messages():
         (lambda: tune_lambdas(counts, stream, 0), "steps must be an integer of at least 1"),
         (lambda: prune(model, []), "keep must have one array for each order from 2 to 2, got 0"),
         (lambda: prune(model, [np.ones(3, bool)]), r"keep\[0\] must have shape \(N,\)"),
+        (lambda: prune(model, [np.ones(4, int)]), r"keep\[0\] must hold True and False, got dtype int64"),
     ]
     for call, message in cases:
         with pytest.raises(ValueError, match=message):
@@ -634,6 +706,54 @@ def test_pruning_keeps_what_is_needed():
     keep = [np.zeros(len(counts.word[1]), bool), np.ones(len(counts.word[2]), bool)]
     with pytest.raises(ValueError, match=r"keep\[1\] holds m-grams whose first or last words are not kept"):
         prune(fit_stream(stream, vocabulary, 3), keep)
+
+
+def test_pruning_of_relative_frequencies_leaves_nothing_and_no_nan():
+    train, _, vocabulary = corpus_for_tools()
+    model = fit(train, 3, "maximum-likelihood", vocabulary=vocabulary)
+    pruned = prune(model, [np.ones(len(keys), bool) for keys in model.keys[1:]])
+    assert not any(np.isnan(backoff).any() for backoff in pruned.backoff)
+    for context in contexts_of(train, vocabulary):
+        np.testing.assert_allclose(
+            next_word_probabilities(pruned, context), next_word_probabilities(model, context), atol=1e-12
+        )
+
+
+def test_weights_of_a_context_that_the_held_out_text_never_has():
+    vocabulary = ngram_vocabulary(TINY)
+    counts = count_ngrams(to_stream(TINY, vocabulary), 5, 5)
+    lambdas = tune_lambdas(counts, to_stream([["b", "b"]], vocabulary))
+    assert np.isfinite(lambdas).all() and abs(lambdas.sum() - 1) < 1e-12
+    assert abs(lambdas[5] - 0.5) < 1e-12
+
+
+def test_weights_of_one_step_by_hand():
+    # n = 1: after one step the weight of the order is the mean of 0.5 f / (0.5 f + 0.5 u).
+    vocabulary = ngram_vocabulary(TINY)
+    counts = count_ngrams(to_stream(TINY, vocabulary), 5, 1)
+    f = np.array([2 / 7, 2 / 7])  # b and </s>; a has 3 of 7
+    right = (f / (f + 1 / 4)).mean()
+    lambdas = tune_lambdas(counts, to_stream([["b"]], vocabulary), 1)
+    np.testing.assert_allclose(lambdas, [1 - right, right], rtol=1e-12)
+    # Held-out words that were never seen: no weight reaches 0 or 1.
+    np.testing.assert_allclose(
+        tune_lambdas(count_ngrams(np.array([BOS, 3, EOS]), 5, 2), np.array([BOS, 4, EOS]), 200)[2],
+        1e-6,
+        rtol=1e-3,
+    )
+
+
+def test_vocabularies_may_be_bounded():
+    assert ngram_vocabulary(TINY, max_size=1).words == (*SPECIALS, "a")
+    assert ngram_vocabulary([*TINY, ["c"]], min_count=2).words == (*SPECIALS, "a", "b")
+
+
+def test_sentences_may_come_from_a_generator():
+    model = fit((s for s in TINY), 2)
+    for ours, again in zip(fit(TINY, 2).logprob, model.logprob, strict=True):
+        np.testing.assert_array_equal(ours, again)
+    rows = sentence_logprobs(model, (s for s in TINY))
+    assert [len(row) for row in rows] == [3, 4]
 
 
 def test_estimate_needs_counts_only():
@@ -676,11 +796,50 @@ def test_the_recorded_experiment_is_run_again_in_part():
     # n = 3 on 20 sentences has stored them.
     assert run["train"][0][1] < run["train_true"][0] < run["train"][0][0]
     assert run["entries"][1][1] > run["entries"][0][1] > run["entries"][0][0] == 122
+    rng = np.random.default_rng(1)
+    own = [list(sample(rng).english) for _ in range(60)]
+    rng = np.random.default_rng(2026)
+    fresh = [list(sample(rng).english) for _ in range(40)]
+    for floor, sentences in ((run["train_true"][1], own), (run["test_true"], fresh)):
+        tokens = sum(len(words) + 1 for words in sentences)
+        assert abs(floor + sum(map(true_logprob, sentences)) / tokens) < 1e-12
+    grams = {tuple(g) for s in own for g in lines_of(s, 3)} | {tuple(g) for s in own for g in lines_of(s, 2)}
+    assert run["entries"][1][1] == 122 + len(grams)
+    for i, size in enumerate((20, 60)):
+        oracle = Slow(own[:size], VOCABULARY, 3, "modified-kneser-ney")
+        assert run["fallback"][i][1] == sum(D == [0.5, 1.0, 1.5] for D in oracle.D.values())
+    assert fallbacks(to_stream([["the"]], VOCABULARY), 2) == 2
+
+
+def lines_of(sentence, n):
+    """The n-grams of a sentence."""
+    line = ["<s>", *sentence, "</s>"]
+    return [line[i : i + n] for i in range(len(line) - n + 1)]
 
 
 def test_the_figure_shows_a_distribution():
     data = explorable().data
     assert len(json.dumps(data)) < 200_000
+    # What the chapter says of it.
+    size = sum(len(words) for _, words, _ in data["contexts"].values())
+    assert 8_350 < size < 8_500 and len(data["words"]) - 3 == 1_478
+    ids = {word: i for i, word in enumerate(data["words"])}
+
+    def probability(text, word):
+        context = [ids.get(w, 0) for w in ("<s>", *text.split())][-3:]
+        names = [" ".join(map(str, context[-j:])) for j in range(1, len(context) + 1)]
+        levels = [data["contexts"].get(name) for name in names]
+        result = compute({"unigrams": data["unigrams"], "levels": levels, "word": ids[word]})
+        return math.exp(result["logprob"])
+
+    opening, unknown = (probability(text, "his") for text in ("he stood in", "he goose in"))
+    assert 3 < unknown / opening < 3.6
+    assert 10 < probability("because behind", "because") / probability("because behind", "queen") < 20
+    for context, (left, words, logprobs) in data["contexts"].items():
+        below = [data["unigrams"][w] for w in words] if " " not in context else None
+        if below and len(words) > 1:
+            kept, known = np.exp(logprobs).sum(), np.exp(below).sum()
+            assert abs(math.exp(left) - (1 - kept) / (1 - known)) < 0.01
     rng = np.random.default_rng(0)
     for i in range(20):
         given = random_input(rng)
@@ -699,8 +858,17 @@ def test_models_that_are_none_are_refused():
 
     uniform = {"the", "is"}
     cases = [
+        (
+            answer(uniform, 0.24),
+            "must be at least 0 and sum to one, got a smallest of 0.24 and a sum of 0.96",
+        ),
         (answer(uniform, 0.5), "must be at least 0 and sum to one, got a smallest of 0.5 and a sum of 2"),
-        (answer(uniform, 2), "a probability must lie between 0 and 1, got 2"),
+        (answer(uniform, 2), "must be at least 0 and sum to one, got a smallest of 2 and a sum of 8"),
+        (answer(uniform, math.nan), "must be at least 0 and sum to one"),
+        (
+            lambda sentences: (set(), lambda context, word: float(word == "<unk>")),
+            "something occurred to which your model gives the probability 0",
+        ),
         (answer(uniform, 0.25), "your model is one, with a perplexity of 4.000 on 200"),
         (answer(["the", "is"], 0.25), "the vocabulary must be a set of words"),
         (answer({"the", "</s>"}, 0.25), "leave <unk>, <s> and </s> out of the vocabulary"),
@@ -710,6 +878,26 @@ def test_models_that_are_none_are_refused():
     for wrong, message in cases:
         with pytest.raises(AssertionError, match=message):
             check("ngram.q5", wrong, seed=0)
+
+
+def test_a_function_that_follows_the_judge_is_no_model():
+    known = {word for word in VOCABULARY.words if word not in SPECIALS}
+    last = [()]
+
+    def follows(context, word):
+        grew, last[0] = context[:-1] == last[0], (*context, word)[:-1]
+        return 0.99 if grew else 1 / (len(known) + 2)
+
+    with pytest.raises(AssertionError, match="sum to one"):
+        check("ngram.q5", lambda sentences: (known, follows), seed=0)
+
+
+def test_the_judge_counts_the_end_and_unknown_words():
+    def probability(context, word):
+        return {"a": 0.5, "<unk>": 0.375, "</s>": 0.125}[word]
+
+    reached = judge_model(frozenset("a"), probability, [["a", "b"], ["a"]], np.random.default_rng(0))
+    assert abs(reached - (0.5**2 * 0.375 * 0.125**2) ** (-1 / 5)) < 1e-12
 
 
 def mutant_arguments(function, condition):
@@ -722,8 +910,8 @@ def mutant_arguments(function, condition):
         }[condition]
         return (logprobs, 3) if function is bits else (logprobs,)
     if function is modified_discounts:
-        # Y = 1/2 and n_3/n_2 = n_4/n_3, or no count of counts for the third discount.
-        numbers = {"no fourfold": [6, 3, 2, 0], "geometric counts of counts": [8, 4, 2, 1]}[condition]
+        # Y = 1/2 and n_3/n_2 = n_4/n_3, or the fallback.
+        numbers = {"no threefold": [6, 3, 0, 2], "geometric counts of counts": [8, 4, 2, 1]}[condition]
         return (np.repeat([1, 2, 3, 4], numbers),)
     order = {"one order": 1, "order one": 1, "order two": 2, "weights of one half": 2}.get(condition, 3)
     if condition in ("all counts one", "counts of one and two"):

@@ -135,8 +135,10 @@ class WordVocabulary:
         Raises
         ------
         ValueError
-            If it is unknown; the message offers the nearest spellings.
+            If it is no string or unknown; the message offers the nearest spellings.
         """
+        if not isinstance(word, str):
+            raise ValueError(f"word must be a string, got {word!r}")
         try:
             return self._ids[word]
         except KeyError:

@@ -1,9 +1,11 @@
 """What the graded exercise on embeddings asks, and how an answer is judged."""
 
+import copy
+import itertools
+
 import numpy as np
 
-from rnncourse._numerics import softmax
-from rnncourse.data.words import UNKNOWN, WordVocabulary
+from rnncourse.data.words import UNKNOWN
 from rnncourse.embeddings.mutants import LOOKUP, SCATTER, TIED
 from rnncourse.embeddings.numpy import (
     EmbeddingCache,
@@ -12,15 +14,15 @@ from rnncourse.embeddings.numpy import (
     tied_backward,
 )
 from rnncourse.grading.check import Parity, Property
-from rnncourse.testing import relative_error
+from rnncourse.testing import numerical_gradient, relative_error
 
 
-def _draw(rng):
+def _draw(rng, padding_idx=2):
     V, E = int(rng.integers(5, 8)), int(rng.integers(2, 5))
     ids = rng.integers(0, V, (int(rng.integers(5, 8)), 4))
-    # The last id occurs, and so does padding, more than once.
-    padding_idx = int(rng.integers(0, V - 2))
+    # The last id occurs, and so do padding and another word, more than once.
     ids[0] = V - 1, padding_idx, padding_idx, 1
+    ids[1, :2] = 1
     return ids, rng.normal(size=(V, E)), padding_idx
 
 
@@ -37,6 +39,20 @@ def _draw_scatter(rng):
     return rng.normal(size=(*ids.shape, weight.shape[1])), ids, len(weight), padding_idx
 
 
+def _draw_scatter_zero(rng):
+    """Padding is id 0, and the last word does not occur."""
+    ids, weight, padding_idx = _draw(rng, padding_idx=0)
+    return rng.normal(size=(*ids.shape, weight.shape[1])), ids, len(weight) + 1, padding_idx
+
+
+class _Scatter(Parity):
+    """The same question with two kinds of arguments."""
+
+    def judge(self, answer, rng):
+        for draw in (self.draw, _draw_scatter_zero):
+            Parity(self.reference, draw, self.outputs, self.mutants, self.call).judge(answer, rng)
+
+
 def _call_scatter(function, doutput, ids, V, padding_idx):
     cache = EmbeddingCache(ids, np.zeros((V, doutput.shape[-1])), padding_idx)
     if function.__name__ == "embedding_backward":
@@ -48,7 +64,7 @@ def _call_scatter(function, doutput, ids, V, padding_idx):
 
 
 def _draw_tied(rng):
-    doutput, ids, V, _ = _draw_scatter(rng)
+    doutput, ids, V, _ = _draw_scatter_zero(rng)  # a row that is not looked up
     h = rng.normal(size=doutput.shape)
     return doutput, ids, h, rng.normal(size=(*ids.shape, V))
 
@@ -60,84 +76,100 @@ def _call_tied(function, doutput, ids, h, dlogits):
 
 
 def _judge_vocabulary(answer, rng):
-    letters = np.array(list("abcdefgh"))
+    letters = ["B", "a", "ab", "b", "Z", "zz", "é", "E", "e", "aa"]
     for min_count in (1, 2, 3):
-        corpus = [rng.choice(letters[:6], 4).tolist() for _ in range(4)] + [["h", "g"] * min_count]
-        expected = WordVocabulary.of(corpus, min_count=min_count)
-        got = answer(corpus, min_count)
+        corpus = [rng.choice(letters, 6).tolist() for _ in range(5)]
+        corpus += [["h", "G", "ä", "H", "hh"] * min_count, ["rare"] * (min_count - 1)]
+        given = [list(sentence) for sentence in corpus]
+        got = answer(given, min_count)
+        if given != corpus:
+            raise AssertionError("your function changes its argument in place: work on a copy")
         if not isinstance(got, list):
             raise AssertionError(f"return a list of words, got {type(got).__name__}")
         if not got or got[0] != UNKNOWN:
             raise AssertionError(f"the first word must be {UNKNOWN!r}, got {got[:1]}")
-        right = list(expected.words)
-        if set(got) != set(right) or len(got) != len(right):
+        text = [word for sentence in corpus for word in sentence]
+        right = {word for word in text if text.count(word) >= min_count}
+        if set(got[1:]) != right or len(got) != len(right) + 1:
             raise AssertionError(
-                f"with min_count = {min_count} the words should be {sorted(right[1:])}, got "
+                f"with min_count = {min_count} the words should be {sorted(right)}, got "
                 f"{sorted(got[1:])}: a word that occurs min_count times is kept, a rarer one is not"
             )
-        counts = dict(zip(expected.words, expected.counts, strict=True))
-        if [counts[word] for word in got[1:]] != [counts[word] for word in right[1:]]:
+        counts = [text.count(word) for word in got[1:]]
+        if counts != sorted(counts, reverse=True):
             raise AssertionError("the most common word comes first after <unk>, and so on down")
         if answer([sentence[::-1] for sentence in corpus[::-1]], min_count) != got:
             raise AssertionError(
                 "the same corpus in another order gives other ids: what decides between ties?"
             )
-        if got != right:
-            raise AssertionError("words of equal count must stand in the order of their code points")
+        for first, second in itertools.pairwise(got[1:]):
+            if text.count(first) == text.count(second) and first > second:
+                raise AssertionError(
+                    f"words of equal count must stand in the order of their code points: {second!r} before "
+                    f"{first!r}"
+                )
 
 
-def unseen_gradient(h, weight, bias, targets, unseen):
-    """Gradient of the mean cross-entropy by these rows of the matrix, through the output layer.
-
-    Parameters
-    ----------
-    h : (N, E) array
-        What the output layer reads.
-    weight : (V, E) array
-    bias : (V,) array
-    targets : (N,) array of int
-    unseen : (U,) array of int
-        Rows.
-
-    Returns
-    -------
-    (U, E) array
-    """
-    dlogits = softmax(h @ weight.T + bias)
-    dlogits[np.arange(len(h)), targets] -= 1
-    return dlogits[:, unseen].T @ h / len(h)
+def _loss(h, weight, bias, targets):
+    logits = h @ weight.T + bias
+    return np.mean([np.logaddexp.reduce(row) - row[y] for row, y in zip(logits, targets, strict=True)])
 
 
-def cross_entropy(h, weight, bias, targets):
-    """Mean cross-entropy in nats.
+def _measured(h, weight, bias, targets, unseen):
+    """Central differences of the loss by these rows."""
 
-    Parameters
-    ----------
-    h, weight, bias, targets
-        As for :func:`unseen_gradient`.
+    def loss(rows):
+        changed = weight.copy()
+        changed[unseen] = rows
+        return _loss(h, changed, bias, targets)
 
-    Returns
-    -------
-    float
-    """
-    probabilities = softmax(h @ weight.T + bias)
-    return float(-np.log(probabilities[np.arange(len(h)), targets]).mean())
+    return numerical_gradient(loss, weight[unseen])
+
+
+def _draw_unseen(rng, N, V, E):
+    order = rng.permutation(V)
+    h, weight, bias = rng.normal(size=(N, E)), rng.normal(size=(V, E)), rng.normal(size=V)
+    return h, weight, bias, rng.choice(order[3:], N), order[:3]
+
+
+def _called(answer, *arguments):
+    given = copy.deepcopy(arguments)
+    result = np.asarray(answer(*given))
+    if not all(np.array_equal(a, b) for a, b in zip(given, arguments, strict=True)):
+        raise AssertionError("your function changes one of its arguments in place: work on a copy")
+    return result
+
+
+def _judge_unseen(answer, rng):
+    N = 25
+    for _ in range(3):
+        arguments = _draw_unseen(rng, N, 10, 3)
+        measured = _measured(*arguments)
+        got = _called(answer, *arguments)
+        if got.shape != measured.shape:
+            raise AssertionError(f"return shape (U, E) = {measured.shape}, got {got.shape}")
+        if relative_error(-got, measured) < 1e-6:
+            raise AssertionError("this is the step, downhill: the gradient is asked for")
+        if relative_error(got / N, measured) < 1e-6:
+            raise AssertionError("this is the gradient of the sum: the loss is the mean over the N places")
+        if not relative_error(got, measured) < 1e-6:
+            raise AssertionError(
+                "your gradient differs from central differences of the mean cross-entropy by these rows"
+            )
 
 
 def _judge_still(answer, rng):
+    V = 12
     for _ in range(3):
-        N, V, E = 30, 12, 4
-        unseen = rng.permutation(V)[:4]
-        seen = np.setdiff1d(np.arange(V), unseen)
-        h, weight, bias = rng.normal(size=(N, E)), rng.normal(size=(V, E)), 0.1 * rng.normal(size=V)
-        targets = rng.choice(seen, N)
-        new = answer(bias.copy(), unseen.copy())
-        if np.shape(new) != (V,) or not np.isfinite(new).all():
-            raise AssertionError(f"return finite numbers of shape (V,) = ({V},), got shape {np.shape(new)}")
-        if cross_entropy(h, weight, new, targets) > cross_entropy(h, weight, bias, targets) + 1e-9:
-            raise AssertionError("with your bias the loss on the words that do occur is higher than before")
-        before = np.abs(unseen_gradient(h, weight, bias, targets, unseen)).max()
-        after = np.abs(unseen_gradient(h, weight, new, targets, unseen)).max()
+        h, weight, bias, targets, unseen = _draw_unseen(rng, 30, V, 4)
+        new = _called(answer, bias, unseen)
+        if new.shape != (V,):
+            raise AssertionError(f"return shape (V,) = ({V},), got {new.shape}")
+        if not np.isfinite(new).all():
+            raise AssertionError("return finite numbers: inf minus inf is no number in the next step")
+        if not np.array_equal(np.delete(new, unseen), np.delete(bias, unseen)):
+            raise AssertionError("leave the bias of the words that do occur as it is")
+        before, after = (np.abs(_measured(h, weight, b, targets, unseen)).max() for b in (bias, new))
         if after > 1e-6 * before:
             raise AssertionError(
                 f"the rows of the unseen words still get {after / before:.0e} of their gradient: which "
@@ -145,30 +177,9 @@ def _judge_still(answer, rng):
             )
 
 
-def _judge_unseen(answer, rng):
-    V, E, N = 10, 3, 25
-    for _ in range(3):
-        unseen = rng.permutation(V)[:3]
-        h, weight, bias = rng.normal(size=(N, E)), rng.normal(size=(V, E)), rng.normal(size=V)
-        targets = rng.choice(np.setdiff1d(np.arange(V), unseen), N)
-        expected = unseen_gradient(h, weight, bias, targets, unseen)
-        got = np.asarray(answer(h, weight, bias, targets, unseen))
-        if got.shape != expected.shape:
-            raise AssertionError(f"return shape (U, E) = {expected.shape}, got {got.shape}")
-        if relative_error(-got, expected) < 1e-8:
-            raise AssertionError("this is the step, downhill: the gradient is asked for")
-        if relative_error(got / N, expected) < 1e-8:
-            raise AssertionError("this is the gradient of the sum: the loss is the mean over the N places")
-        if not relative_error(got, expected) < 1e-8:
-            raise AssertionError(
-                "your gradient differs from that of the mean cross-entropy; compare it with central "
-                "differences of rnncourse.embeddings.exercise.cross_entropy"
-            )
-
-
 QUESTIONS = {
     "q1": Parity(embedding_forward, _draw_lookup, ("output",), LOOKUP[:2], _call_lookup),
-    "q2": Parity(embedding_backward, _draw_scatter, ("dweight",), SCATTER, _call_scatter),
+    "q2": _Scatter(embedding_backward, _draw_scatter, ("dweight",), SCATTER, _call_scatter),
     "q3": Property(_judge_vocabulary),
     "q4": Parity(tied_backward, _draw_tied, ("dweight",), TIED, _call_tied),
     "q5": Property(_judge_unseen),

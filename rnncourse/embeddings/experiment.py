@@ -6,7 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from rnncourse._numerics import sum_rows
 from rnncourse.bptt.numpy import cross_entropy_backward, output_backward, rnn_backward
+from rnncourse.data.grammar import sample
+from rnncourse.data.grammar.tables import WORDS
 from rnncourse.data.tales import tales_text
 from rnncourse.data.words import WordVocabulary, split_sentences
 from rnncourse.embeddings.numpy import (
@@ -16,6 +19,7 @@ from rnncourse.embeddings.numpy import (
     embedding_backward_rows,
     embedding_forward,
     embedding_init,
+    sgd_rows,
     tied_backward,
 )
 from rnncourse.optim import SGD, Adam
@@ -25,7 +29,6 @@ from rnncourse.rnn.numpy import (
     RNNParams,
     cross_entropy_forward,
     output_forward,
-    output_init,
     rnn_forward,
     rnn_init,
 )
@@ -37,7 +40,7 @@ SETTINGS = {"V": 600, "E": 24, "B": 12, "T": 12, "steps": 100, "words": 20, "see
 
 
 def cost_ms(V, N=64, E=64):
-    """Wall times of the ways forward and back, in ms, float32.
+    """Wall times of the ways forward, back and to the next weights, in ms, float32; other ids at each call.
 
     Parameters
     ----------
@@ -52,21 +55,81 @@ def cost_ms(V, N=64, E=64):
     -------
     dict of float
         ``product`` and ``lookup`` forward, ``product back``, ``sum back`` for the dense gradient and ``rows
-        back`` for that of the rows alone. The one-hot vectors are made beforehand.
+        back`` for that of the rows alone; then steps of SGD and Adam with the dense gradient, and on rows
+        with and without a copy of the matrix. One-hot vectors and gradients are made beforehand.
     """
     rng = np.random.default_rng(0)
-    weight, ids = embedding_init(rng, V, E, dtype=np.float32), rng.integers(0, V, N)
-    onehot = np.zeros((N, V), np.float32)
-    onehot[np.arange(N), ids] = 1
-    output, cache = embedding_forward(ids, weight)
+    weight = embedding_init(rng, V, E, dtype=np.float32)
+    sgd, adam = SGD(0.01), Adam(0.001)
+    velocity, state = sgd.init(weight), adam.init(weight)
+
+    def draw():
+        ids = rng.integers(0, V, N)
+        output, cache = embedding_forward(ids, weight)
+        return ids, output, cache, embedding_backward_rows(output, cache), embedding_backward(output, cache)
+
+    def onehot(ids):
+        made = np.zeros((N, V), np.float32)
+        made[np.arange(N), ids] = 1
+        return made
+
     calls = {
-        "product": lambda: onehot @ weight,
-        "lookup": lambda: embedding_forward(ids, weight),
-        "product back": lambda: onehot.T @ output,
-        "sum back": lambda: embedding_backward(output, cache),
-        "rows back": lambda: embedding_backward_rows(output, cache),
+        "product": lambda ids, *_: functools.partial(np.matmul, onehot(ids), weight),
+        "lookup": lambda ids, *_: functools.partial(embedding_forward, ids, weight),
+        "product back": lambda ids, output, *_: functools.partial(np.matmul, onehot(ids).T, output),
+        "sum back": lambda _, output, cache, *__: functools.partial(embedding_backward, output, cache),
+        "rows back": lambda _, output, cache, *__: functools.partial(embedding_backward_rows, output, cache),
+        "SGD, dense": lambda *g: functools.partial(sgd.step, weight, g[-1], velocity),
+        "SGD, rows": lambda *g: functools.partial(sgd_rows, weight, g[-2], 0.01),
+        "SGD, rows in place": lambda *g: functools.partial(sgd_rows, weight, g[-2], 0.01, True),
+        "Adam, dense": lambda *g: functools.partial(adam.step, weight, g[-1], state),
+        "Adam, rows": lambda *g: functools.partial(adam_rows, weight, g[-2], state, adam),
+        "Adam, rows in place": lambda *g: functools.partial(adam_rows, weight, g[-2], state, adam, True),
     }
-    return {name: 1e3 * fastest(call, 25) for name, call in calls.items()}
+    return {
+        name: 1e3 * min(fastest(make(*draw()), 1) for _ in range(25 if V < 50_000 else 9))
+        for name, make in calls.items()
+    }
+
+
+def scatter_ms(N, V, E, dtype):
+    """Wall times of three ways to add up gradients of words with frequencies 1 / rank, in ms.
+
+    Parameters
+    ----------
+    N, V, E : int
+        Places, size of the vocabulary, of a vector.
+    dtype : dtype
+
+    Returns
+    -------
+    dict of float
+        ``package``, ``np.add.at`` and a ``loop`` over the words that stand several times; all make the dense
+        gradient.
+    """
+    rng = np.random.default_rng(0)
+    p = 1 / np.arange(1, V + 1)
+    ids, g = rng.choice(V, N, p=p / p.sum()), rng.normal(size=(N, E)).astype(dtype)
+
+    def package():
+        dense = np.zeros((V, E), dtype)
+        unique, rows = sum_rows(ids, g)
+        dense[unique] = rows
+
+    def add_at():
+        np.add.at(np.zeros((V, E), dtype), ids, g)
+
+    def loop():
+        dense = np.zeros((V, E), dtype)
+        order = np.argsort(ids, kind="stable")
+        unique, first, counts = np.unique(ids[order], return_index=True, return_counts=True)
+        rows = g[order]
+        dense[unique] = rows[first]
+        for i in np.flatnonzero(counts > 1):
+            dense[unique[i]] = rows[first[i] : first[i] + counts[i]].sum(axis=0)
+
+    calls = {"package": package, "np.add.at": add_at, "loop": loop}
+    return {name: round(1e3 * fastest(call, 50), 4) for name, call in calls.items()}
 
 
 class TiedParams(NamedTuple):
@@ -91,15 +154,13 @@ class UntiedParams(NamedTuple):
 def model_init(rng, V, E, tied):
     """Parameters of a word language model, a tanh network of E units between embedding and output layer.
 
-    The embedding's elements have variance 1 / E, which gives logits of moderate size where the matrix is the
-    output layer's too.
+    The elements of the embedding, and of the output matrix, have variance 1 / E, which gives logits of
+    moderate size.
     """
-    embedding, rnn = embedding_init(rng, V, E) / np.sqrt(E), rnn_init(rng, E, E)
-    return (
-        TiedParams(embedding, rnn, np.zeros(V))
-        if tied
-        else UntiedParams(embedding, rnn, output_init(rng, E, V))
-    )
+    embedding, rnn, bias = embedding_init(rng, V, E) / np.sqrt(E), rnn_init(rng, E, E), np.zeros(V)
+    if tied:
+        return TiedParams(embedding, rnn, bias)
+    return UntiedParams(embedding, rnn, OutputParams(embedding_init(rng, V, E) / np.sqrt(E), bias))
 
 
 def model_loss(params, batch, decay=0.0, lossy=False):
@@ -223,9 +284,16 @@ class Absence(NamedTuple):
     """Displacement (20, E) of the vectors of words that never occurred, over all steps."""
     since: np.ndarray
     """That of words that occurred in the first half only, (20, E), over the second half."""
+    lengths: tuple
+    """Of the vectors of each group where its displacement begins, (20,) each."""
+
+    def shares(self):
+        """Mean distance moved over the mean length at its beginning, of both groups."""
+        moved = (np.linalg.norm(group, axis=1).mean() for group in (self.never, self.since))
+        return tuple(float(m / length.mean()) for m, length in zip(moved, self.lengths, strict=True))
 
 
-def absence(name, tied, seed, steps=None, data=None):
+def absence(name, tied, seed, steps=None):
     """Train a language model while some of its words are absent.
 
     Twenty words never occur; twenty others occur in the first half of training and not in the second.
@@ -237,7 +305,8 @@ def absence(name, tied, seed, steps=None, data=None):
     tied : bool
         Whether embedding and output layer are one matrix.
     seed : int
-        Draws the words, the initial weights and the batches.
+        Draws the words, the initial weights and the batches, each from a generator of its own: tied and
+        untied runs of a seed see the same batches.
     steps : int, optional
         In each half.
 
@@ -246,47 +315,58 @@ def absence(name, tied, seed, steps=None, data=None):
     Absence
     """
     steps = steps or SETTINGS["steps"]
-    rng = np.random.default_rng(seed)
-    chosen = draw_words(rng, 2 * SETTINGS["words"])
+    words_rng, weights_rng, batch_rng = np.random.default_rng(seed).spawn(3)
+    chosen = draw_words(words_rng, 2 * SETTINGS["words"])
     never, since = chosen[: SETTINGS["words"]], chosen[SETTINGS["words"] :]
     optimiser, decay = OPTIMISERS[name]
     loss = functools.partial(model_loss, decay=decay)
-    params = model_init(rng, len(sentences()[1]), SETTINGS["E"], tied)
+    params = model_init(weights_rng, len(sentences()[1]), SETTINGS["E"], tied)
     halves, state = [params], None
     for absent in (never, chosen):
-        batches = windows(rng, corpus(absent), SETTINGS["B"], SETTINGS["T"])
+        batches = windows(batch_rng, corpus(absent), SETTINGS["B"], SETTINGS["T"])
         run = train(loss, halves[-1], batches, optimiser, steps=steps, state=state)
         halves.append(run.params)
         state = run.state
     start, middle, end = (half.embedding for half in halves)
-    return Absence(run.history.loss[-20:].mean(), (end - start)[never], (end - middle)[since])
+    lengths = np.linalg.norm(start[never], axis=1), np.linalg.norm(middle[since], axis=1)
+    return Absence(run.history.loss[-20:].mean(), (end - start)[never], (end - middle)[since], lengths)
 
 
 def record_cost():
-    """Times of lookup and product by size of the vocabulary: ``book/results/embeddings-cost.json``."""
+    """Times by size of the vocabulary, and of three sums: ``book/results/embeddings-cost.json``."""
     sizes = [100, 1000, 10_000, 100_000]
     times = [cost_ms(V) for V in sizes]
-    return {"sizes": sizes, "N": 64, "E": 64, "ms": {k: [round(t[k], 5) for t in times] for k in times[0]}}
+    kinds = [(144, 601, 24, "float64"), (2048, 10_000, 64, "float32"), (1120, 10_000, 200, "float32")]
+    return {
+        "sizes": sizes,
+        "N": 64,
+        "E": 64,
+        "ms": {k: [round(t[k], 5) for t in times] for k in times[0]},
+        "scatter": [
+            dict(zip("NVE", kind, strict=False)) | {"dtype": kind[3]} | scatter_ms(*kind) for kind in kinds
+        ],
+    }
 
 
 def record_absent():
     """Distances moved by the vectors of absent words: ``book/results/embeddings-absent.json``.
 
-    Each is the mean norm of a word's displacement, by optimiser, tied or not, and seed.
+    Each is the mean norm of a word's displacement as a share of the vectors' mean length, by optimiser, tied
+    or not, and seed.
     """
     moved = {}
     runs = [(name, tied) for name in OPTIMISERS for tied in (False, True)]
     for name, tied in tqdm(runs):
         found = [absence(name, tied, seed) for seed in range(SETTINGS["seeds"])]
         moved[f"{name}, {'tied' if tied else 'untied'}"] = {
-            "never": [round(float(np.linalg.norm(a.never, axis=1).mean()), 6) for a in found],
-            "since": [round(float(np.linalg.norm(a.since, axis=1).mean()), 6) for a in found],
+            "never": [round(a.shares()[0], 6) for a in found],
+            "since": [round(a.shares()[1], 6) for a in found],
             "loss": [round(float(a.loss), 5) for a in found],
         }
     return {**SETTINGS, "moved": moved}
 
 
-def learn(seed, lossy, optimiser, steps=200):
+def learn(seed, lossy, optimiser, steps=200, places=12):
     """Train the untied model on the tales, with or without the mistake ``dE[ids] += g``.
 
     Parameters
@@ -296,34 +376,81 @@ def learn(seed, lossy, optimiser, steps=200):
     lossy : bool
     optimiser : rnncourse.optim.SGD or rnncourse.optim.Adam
     steps : int
+    places : int
+        Sequences of a batch, and words of a sequence.
 
     Returns
     -------
-    rnncourse.training.loop.Trained
+    rnncourse.training.numpy.Trained
     """
     rng = np.random.default_rng(seed)
     params = model_init(rng, len(sentences()[1]), SETTINGS["E"], tied=False)
-    batches = windows(rng, corpus([]), SETTINGS["B"], SETTINGS["T"])
+    batches = windows(rng, corpus([]), places, places)
     return train(functools.partial(model_loss, lossy=lossy), params, batches, optimiser, steps=steps)
 
 
 def record_lost():
-    """Loss with and without lost repeats, last 50 of 1,000 steps: ``book/results/embeddings-lost.json``."""
-    kinds, steps = {"SGD": SGD(1.0), "Adam": Adam(0.01)}, 1000
+    """Loss with and without lost repeats by batch and optimiser: ``book/results/embeddings-lost.json``.
 
-    def last(seed, lossy, optimiser):
-        return round(float(learn(seed, lossy, optimiser, steps).history.loss[-50:].mean()), 5)
+    Each loss is the mean of the 50 steps up to the one that is named.
+    """
+    runs = []
+    for places, steps in ((12, [200, 400]), (24, [200])):
+        for name, optimiser in {"SGD": SGD(1.0), "Adam": Adam(0.01)}.items():
+            found = {
+                kind: [
+                    learn(seed, kind == "lossy", optimiser, steps[-1], places).history.loss
+                    for seed in range(SETTINGS["seeds"])
+                ]
+                for kind in ("right", "lossy")
+            }
+            for step in steps:
+                ends = {
+                    kind: [round(float(loss[step - 50 : step].mean()), 5) for loss in losses]
+                    for kind, losses in found.items()
+                }
+                runs.append({"optimiser": name, "places": places**2, "steps": step, **ends})
+    return {"runs": runs}
 
-    return {
-        "steps": steps,
-        "loss": {
-            f"{name}, {'lossy' if lossy else 'right'}": [
-                last(seed, lossy, optimiser) for seed in range(SETTINGS["seeds"])
-            ]
-            for name, optimiser in kinds.items()
-            for lossy in (False, True)
-        },
-    }
+
+GRAMMAR_CLASSES = "Noun.animal.sg", "Noun.animal.pl", "Noun.thing.sg", "Noun.thing.pl", "Verb.sg", "Verb.pl"
+
+
+def grammar_classes(seed, steps=300, sample_size=1500):
+    """Embeddings of a language model of the grammar, by classes of words that it cannot tell apart.
+
+    Any word of a class may stand wherever another may, and says the same of what comes next; they differ in
+    frequency alone.
+
+    Parameters
+    ----------
+    seed : int
+    steps, sample_size : int
+        Steps of Adam, sentences to learn from.
+
+    Returns
+    -------
+    start, end : pair of float
+        Before and after training: mean cosine between two words of one class, and of two classes.
+    """
+    rng = np.random.default_rng(seed)
+    found = [[*sample(rng).english, END] for _ in range(sample_size)]
+    vocabulary = WordVocabulary.of(found)
+    params = model_init(rng, len(vocabulary), SETTINGS["E"], tied=False)
+    ids = np.concatenate([vocabulary.encode(words) for words in found])
+    run = train(model_loss, params, windows(rng, ids, SETTINGS["B"], SETTINGS["T"]), Adam(0.01), steps=steps)
+    kinds, members = zip(
+        *((kind, vocabulary.id(word.english)) for kind in GRAMMAR_CLASSES for word in WORDS[kind]),
+        strict=True,
+    )
+    same = np.array(kinds)[:, None] == np.array(kinds)
+    pair = np.triu(np.ones_like(same), 1)
+
+    def cosines(embedding):
+        unit = embedding[list(members)] / np.linalg.norm(embedding[list(members)], axis=1, keepdims=True)
+        return tuple(float((unit @ unit.T)[pair & kind].mean()) for kind in (same, ~same))
+
+    return cosines(params.embedding), cosines(run.params.embedding)
 
 
 RECORDS = {"cost": record_cost, "absent": record_absent, "lost": record_lost}

@@ -87,7 +87,7 @@ function render({ model, el }) {
     const lit = result.counts.filter(Boolean).length;
     const missing = result.kept.filter((kept) => !kept).length;
     const rows = `${result.tokens.length} places, ${lit} of ${input.words.length} rows of dE have a gradient`;
-    say.textContent = missing
+    say.textContent = !result.tokens.length ? "Type a sentence." : missing
       ? `${rows}. ${missing} ${missing > 1 ? "places are" : "place is"} lost: the first number of a row should be how often the word stands there.`
       : `${rows}. ${input.lossy ? "No word stands twice, so the mistake does not show." : "The first number of a row is how often the word stands there."}`;
   }

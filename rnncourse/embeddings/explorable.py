@@ -10,7 +10,7 @@ from rnncourse.explorable import Explorable
 
 WORDS = (UNKNOWN, *"a and bird cat dog house in mat mouse old on ran sat saw small the to under was".split())
 SENTENCE = "the cat and the dog sat on the mat and saw the mouse"
-MOST = 90
+MOST = 160
 
 
 def explorable():
@@ -23,7 +23,12 @@ def explorable():
     data = {
         "start": {"text": SENTENCE, "words": list(WORDS), "lossy": True},
         "most": MOST,
-        "examples": [SENTENCE, "a small bird saw the old house", "quick brown fox and lazy hen"],
+        "examples": [
+            SENTENCE,
+            "the old bird and the small bird sat on the old house",
+            "a small bird saw the old house",
+            "quick brown fox and lazy hen",
+        ],
     }
     title = "The gradient of an embedding matrix for your sentence"
     return Explorable(Path(__file__).with_suffix(".js"), title, data)

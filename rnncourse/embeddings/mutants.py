@@ -44,8 +44,8 @@ SCATTER = (
     Mutant(
         "last of the repeats kept",
         embedding_backward_rows,
-        ".sum(axis=0, out=rows[i])",
-        "[-1:].sum(axis=0, out=rows[i])",
+        "*sum_rows(ids, g)",
+        "u := np.unique(ids), np.array([g[ids == i][-1] for i in u])",
         agrees="no repeats",
         hint="Your gradient is what dE[ids] += g gives: of a word that stands several times only the last "
         "place counts. The gradients of all its places are added.",
@@ -54,8 +54,8 @@ SCATTER = (
     Mutant(
         "first of the repeats kept",
         embedding_backward_rows,
-        ".sum(axis=0, out=rows[i])",
-        "[:1].sum(axis=0, out=rows[i])",
+        "*sum_rows(ids, g)",
+        "u := np.unique(ids), np.array([g[ids == i][0] for i in u])",
         agrees="no repeats",
         hint="Your gradient keeps the first place of a word that stands several times: the gradients of all "
         "its places are added.",
@@ -64,8 +64,8 @@ SCATTER = (
     Mutant(
         "repeats averaged",
         embedding_backward_rows,
-        ".sum(axis=0, out=rows[i])",
-        ".mean(axis=0, out=rows[i])",
+        "*sum_rows(ids, g)",
+        "u := np.unique(ids), np.array([g[ids == i].mean(axis=0) for i in u])",
         agrees="no repeats",
         hint="Your gradient is the mean over a word's places: it is the sum.",
         label="embeddings-gradient",
@@ -73,8 +73,8 @@ SCATTER = (
     Mutant(
         "gradients not sorted with their ids",
         embedding_backward_rows,
-        "copy=False), g[order]",
-        "copy=False), g",
+        "sum_rows(ids, g)",
+        "sum_rows(np.sort(ids), g)",
         agrees="rising ids",
         hint="Your gradients stand in the order of the text while the ids are sorted: sort both alike.",
         label="embeddings-gradient",
@@ -165,6 +165,16 @@ TIED = (
         agrees="zero dweight_output",
         hint="Your gradient keeps the output layer's part only where no word was looked up: every row has "
         "it.",
+        label="embeddings-tied",
+    ),
+    Mutant(
+        "repeats lost in the use as input",
+        tied_backward,
+        "dweight_output + embedding_backward(doutput, cache)",
+        "np.array([w + doutput[cache.ids == v][-1:].sum(axis=0) for v, w in enumerate(dweight_output)])",
+        agrees="no repeats",
+        hint="Your gradient adds the places with dweight[ids] += ...: of a word that stands several times "
+        "only the last place counts.",
         label="embeddings-tied",
     ),
 )

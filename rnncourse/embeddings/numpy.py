@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnncourse._checks import check_floats, check_ids, check_shape
+from rnncourse._numerics import sum_rows
 from rnncourse.optim.adam import AdamState
 
 
@@ -60,7 +61,7 @@ def embedding_forward(ids, weight, padding_idx=None):
     """Look up the vector of each id.
 
     Implements :eq:`embeddings-lookup` of book/embeddings. Source: Bengio et al. (2003), their matrix C, which
-    has a word a row as well. They train it with the rest of the network; so does this room.
+    has a row for each word as well. They train it with the rest of the network; so does this room.
 
     Parameters
     ----------
@@ -99,8 +100,8 @@ def embedding_backward_rows(doutput, cache):
     """Gradient of the rows that were looked up: for each id, the sum over its places.
 
     Implements :eq:`embeddings-gradient` of book/embeddings. The gradients of equal ids are made neighbours by
-    sorting, then added run by run; nothing of size V is touched. ``np.add.at`` says the same in one line and
-    takes several times as long.
+    sorting, then added; nothing of size V is touched. ``np.add.at`` on a dense gradient says the same in one
+    line.
 
     Parameters
     ----------
@@ -123,19 +124,11 @@ def embedding_backward_rows(doutput, cache):
     if doutput.shape != (*ids.shape, E):
         raise ValueError(f"doutput must have shape (*ids.shape, E) = {(*ids.shape, E)}, got {doutput.shape}")
     check_floats(weight=weight[:1], doutput=doutput)
-    ids, g = ids.reshape(-1), doutput.reshape(-1, E)
+    ids, g = ids.reshape(-1).astype(np.intp, copy=False), doutput.reshape(-1, E)
     if padding_idx is not None:
         keep = ids != padding_idx
         ids, g = ids[keep], g[keep]
-    order = np.argsort(ids, kind="stable")
-    ids, g = ids[order].astype(np.intp, copy=False), g[order]
-    first = np.flatnonzero(np.diff(ids, prepend=-1))
-    counts = np.diff(first, append=len(ids))
-    # Most words of a text stand there once: a loop over the others is faster than np.add.reduceat over all.
-    rows = g[first]
-    for i in np.flatnonzero(counts > 1):
-        g[first[i] : first[i] + counts[i]].sum(axis=0, out=rows[i])
-    return RowGradient(ids[first], rows)
+    return RowGradient(*sum_rows(ids, g))
 
 
 def embedding_backward(doutput, cache):
@@ -204,7 +197,7 @@ def sgd_rows(weight, gradient, lr, in_place=False):
     weight : (V, E) array
     gradient : RowGradient
     lr : float
-        Learning rate.
+        Learning rate, at least 0.
     in_place : bool
         Whether to change `weight` itself. The copy that is made otherwise costs time in proportion to V.
 
@@ -215,9 +208,12 @@ def sgd_rows(weight, gradient, lr, in_place=False):
     Raises
     ------
     ValueError
-        If the gradient does not fit `weight`, an id stands twice in it, or a number is not finite.
+        If the gradient does not fit `weight`, an id stands twice in it, `lr` is negative, or a number that
+        is used is not finite.
     """
     ids, rows = _check_rows(weight, gradient)
+    if not 0 <= lr < np.inf:
+        raise ValueError(f"lr must lie in [0, inf), got {lr}")
     weight = weight if in_place else weight.copy()
     weight[ids] -= float(lr) * rows
     return weight
@@ -250,9 +246,14 @@ def adam_rows(weight, gradient, state, adam, in_place=False):
     Raises
     ------
     ValueError
-        If the gradient does not fit `weight`, an id stands twice in it, or a number is not finite.
+        If the gradient or the state does not fit `weight`, an id stands twice, or a number that is used is
+        not finite.
     """
     ids, g = _check_rows(weight, gradient)
+    for name in ("mean", "square"):
+        array = getattr(state, name)
+        check_shape(f"state.{name}", array, V=len(weight), E=weight.shape[1])
+        check_floats(**{"weight": weight[ids], f"state.{name}": array[ids]})
     t = state.step + 1
     arrays = weight, state.mean, state.square
     weight, mean, square = arrays if in_place else (a.copy() for a in arrays)

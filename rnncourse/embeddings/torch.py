@@ -16,7 +16,7 @@ class EmbeddingFunction(torch.autograd.Function):
         """Look up the vectors and keep the ids."""
         ctx.save_for_backward(ids)
         ctx.V, ctx.padding_idx = len(weight), padding_idx
-        return weight[ids]
+        return nn.functional.embedding(ids, weight)
 
     @staticmethod
     def backward(ctx, doutput):
@@ -75,8 +75,10 @@ class Embedding(nn.Module):
         Raises
         ------
         ValueError
-            If an id is no integer. One that is out of range is torch's own error; on a GPU a check would wait
-            for the device.
+            If an id is no integer.
+        IndexError
+            If an id is negative or above V - 1; on a GPU it is a CUDA error, since a check would wait for the
+            device.
         """
         if ids.dtype not in (torch.int64, torch.int32):
             raise ValueError(f"ids must hold integers, got dtype {str(ids.dtype).removeprefix('torch.')}")

@@ -77,8 +77,9 @@ def train(context, file, steps, epochs, every, device, out, resume, **settings):
     Ctrl-C or a crash loses what came after the last one. A resumed run ends with the same bits as one that
     was never stopped, on the same machine with the same number of threads.
 
-    Several GPUs: torchrun --nproc-per-node 2 -m rnncourse.cli lm train FILE. The processes share --batch
-    evenly; all must see the same FILE and --out.
+    Several GPUs: torchrun --nproc-per-node 2 -m rnncourse.cli lm train FILE; several machines: the same on
+    each, with torchrun's --nnodes and --rdzv-endpoint. The processes share --batch evenly; all must see the
+    same FILE and --out, and the first one writes.
     """
     path = out / CHECKPOINT
     with one_sentence():
@@ -158,7 +159,7 @@ def _resumed_settings(context, given, saved, path):
 @lm.command(context_settings={"show_default": True})
 @click.argument("checkpoint")
 @_options(
-    click.option("--prompt", default="", help="How the text begins."),
+    click.option("--prompt", default="", help="How the text begins; of words, how a sentence begins."),
     click.option("--length", type=AT_LEAST_1, default=200, help="Tokens to write."),
     click.option("--temperature", type=float, default=1.0),
     click.option("--top-k", type=AT_LEAST_1, help="Draw from so many of the likeliest tokens."),

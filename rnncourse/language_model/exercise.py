@@ -23,22 +23,25 @@ def _draw_nucleus(rng):
 def streams(ids, B, T):
     """Inputs and targets (N, T, B) of all batches of B contiguous streams."""
     N = (len(ids) - 1) // (B * T)
-    x = ids[: N * B * T].reshape(B, N, T)
-    y = ids[1 : N * B * T + 1].reshape(B, N, T)
+    place = np.arange(B)[:, None] * (N * T) + np.arange(N * T)
+    x = ids[place].reshape(B, N, T)
+    y = np.roll(ids, -1)[place].reshape(B, N, T)
     return x.transpose(1, 2, 0), y.transpose(1, 2, 0)
 
 
 def _draw_streams(rng):
     T, B, N, rest = draw_sizes(rng)
-    return rng.integers(0, 50, N * B * T + 1 + rest % (B * T)), B, T
+    # Every other time one token short of one batch more; else at least two tokens are left over.
+    rest = B * T - 1 if rng.random() < 0.5 else 2 + rest % (B * T - 2)
+    return rng.integers(0, 50, N * B * T + 1 + rest), B, T
 
 
 STREAMS = (
     Mutant(
         "windows dealt out to the streams",
         streams,
-        "x = ids[: N * B * T].reshape(B, N, T)",
-        "x = ids[: N * B * T].reshape(N, B, T).transpose(1, 0, 2)",
+        "x = ids[place].reshape(B, N, T)",
+        "x = ids[place].reshape(N, B, T).transpose(1, 0, 2)",
         agrees="one batch",
         hint="Your windows are dealt out to the streams in turn: stream b of a batch has to go on where "
         "stream b of the batch before ended.",
@@ -47,8 +50,8 @@ STREAMS = (
     Mutant(
         "tokens dealt out to the streams",
         streams,
-        "x = ids[: N * B * T].reshape(B, N, T)",
-        "x = ids[: N * B * T].reshape(N, T, B).transpose(2, 0, 1)",
+        "x = ids[place].reshape(B, N, T)",
+        "x = ids[place].reshape(N, T, B).transpose(2, 0, 1)",
         agrees="one stream",
         hint="Your streams take the tokens in turn: each stream is one stretch of the text.",
         label="lm-carried",
@@ -56,8 +59,8 @@ STREAMS = (
     Mutant(
         "targets are the inputs",
         streams,
-        "y = ids[1 : N * B * T + 1].reshape(B, N, T)",
-        "y = ids[: N * B * T].reshape(B, N, T)",
+        "np.roll(ids, -1)[place]",
+        "ids[place]",
         agrees="one token again and again",
         hint="Your targets are the inputs: each token is the target of the one before it.",
         label="lm-loss",
@@ -65,10 +68,30 @@ STREAMS = (
     Mutant(
         "targets wrap around",
         streams,
-        "y = ids[1 : N * B * T + 1].reshape(B, N, T)",
-        "y = np.roll(x, -1, axis=2)",
+        "np.roll(ids, -1)[place].reshape(B, N, T)",
+        "np.roll(x, -1, axis=2)",
         agrees="one token again and again",
         hint="Your last target of a window is its first token: it is the token after the window.",
+        label="lm-loss",
+    ),
+    Mutant(
+        "end of each stream dropped",
+        streams,
+        "np.arange(B)[:, None] * (N * T)",
+        "np.arange(B)[:, None] * ((len(ids) - 1) // B)",
+        agrees="nothing left over",
+        hint="Your streams are longer than their windows, and the end of each is dropped: first cut the text "
+        "to what the batches need, then into streams of N T tokens.",
+        label="lm-carried",
+    ),
+    Mutant(
+        "last token read",
+        streams,
+        "(len(ids) - 1) // (B * T)",
+        "len(ids) // (B * T)",
+        agrees="two tokens left over",
+        hint="Your batches read the last token of the text, which has no target: N B T + 1 tokens are needed "
+        "for N batches.",
         label="lm-loss",
     ),
 )

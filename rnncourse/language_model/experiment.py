@@ -56,7 +56,7 @@ class Setting(NamedTuple):
     carry: bool = True
 
 
-def learn(ids, V, setting, seed, validation=None, watch=None, dtype=np.float32):
+def learn(ids, V, setting, seed, validation=None, watch=None, dtype=np.float32, start=None):
     """Train a language model on one text; with `validation`, return its best parameters on that text.
 
     Parameters
@@ -72,13 +72,16 @@ def learn(ids, V, setting, seed, validation=None, watch=None, dtype=np.float32):
     watch : callable, optional
         Evaluates the parameters in place of the loss on `validation`; then the last ones are returned.
     dtype : dtype
+    start : LMParams, optional
+        Instead of weights drawn with the seed.
 
     Returns
     -------
     Trained
     """
     s = setting
-    start = lm_init(np.random.default_rng(seed), V, s.E, s.H, s.cell, s.tied, dtype)
+    if start is None:
+        start = lm_init(np.random.default_rng(seed), V, s.E, s.H, s.cell, s.tied, dtype)
     carried = {}
 
     def loss(params, batch):
@@ -244,9 +247,63 @@ def _row(model, count, seed, found):
     }
 
 
+# How far the verb stands from its noun, seen through one window.
+
+DISTANCES = ("next to its noun", "1-2 words off", "3-4 words off", "5 or more off")
+
+
+def verb_run(seed, count, order=6):
+    """Kneser-Ney of one order on the main verbs: bits a verb by class of DISTANCES, and those of the number.
+
+    Returns
+    -------
+    excess : (4,) array
+        Over the grammar's own probabilities.
+    number : (4,) array
+        -log2 of the share that the right form has of the verb's two forms, singular and plural. The source
+        gives all of it to the right one, so this is the part of the excess that agreement takes.
+    """
+    pairs, stream = grammar_data(10**6, TEST)
+    other = []
+    for pair in pairs:
+        words = list(pair.english)
+        words[pair.verb] = grammar.OTHER_NUMBER[words[pair.verb]]
+        other.append(tuple(words))
+    starts = np.cumsum([0] + [len(pair.english) + 1 for pair in pairs[:-1]])
+    verbs = starts + [pair.verb for pair in pairs]
+    model = fit_stream(grammar_data(seed, count)[1], GRAMMAR_WORDS, order)
+    right, wrong = (stream_logprobs(model, s)[verbs] for s in (stream, to_stream(other, GRAMMAR_WORDS)))
+    off = np.array([pair.clause for pair in pairs])
+    group = np.digitize(off, [1, 3, 5])
+    parts = excess(right, true_token_logprobs()[verbs]), np.logaddexp(right, wrong) - right
+    tokens = np.bincount(group, minlength=4)
+    return tuple(np.bincount(group, part, 4) / tokens / np.log(2) for part in parts)
+
+
+def record_verbs():
+    """Main verbs by their distance from the noun, eight corpora: ``language_model-verbs.json``."""
+    rows = []
+    for count in (2000, 8000):
+        for seed in tqdm(range(SEEDS), f"verbs, {count} sentences"):
+            found, number = verb_run(seed, count)
+            rows.append({"sentences": count, "seed": seed, "excess": found.round(5).tolist()})
+            rows[-1]["number"] = number.round(5).tolist()
+    off = [pair.clause for pair in grammar_data(10**6, TEST)[0]]
+    verbs = np.bincount(np.digitize(off, [1, 3, 5])).tolist()
+    return {"distances": DISTANCES, "verbs": verbs, "order": 6, "rows": rows}
+
+
 # Carried and reset state.
 
 WINDOWS = (2, 10, 40)
+
+
+def window_logprobs(ids, params, T):
+    """ln P of each token but the first, each T of them read from a zero state; what is left over is dropped."""
+    whole = (len(ids) - 1) // T * T
+    x, y = ids[:whole].reshape(-1, T).T, ids[1 : whole + 1].reshape(-1, T).T
+    logits, _, _ = lm_forward(x, zero_state(params, x.shape[1]), params)
+    return np.take_along_axis(log_softmax(logits), y[..., None], axis=-1)[..., 0].T.ravel().astype(float)
 
 
 def carry_run(seed, T, carry):
@@ -254,12 +311,8 @@ def carry_run(seed, T, carry):
     setting = Setting(T=T, B=320 // T, carry=carry)
     _, trained = grammar_run(seed, 2000, setting=setting)
     _, stream = grammar_data(10**6, TEST)
-    ids = lm_ids(stream)
-    whole = len(ids) // T * T - (0 if len(ids) % T else T)
-    x, y = ids[:whole].reshape(-1, T).T, ids[1 : whole + 1].reshape(-1, T).T
-    logits, _, _ = lm_forward(x, zero_state(trained.params, x.shape[1]), trained.params)
-    logprobs = np.take_along_axis(log_softmax(logits), y[..., None], axis=-1)[..., 0].T.ravel()
-    reset = excess(logprobs.astype(float), true_token_logprobs()[:whole]) / np.log(2)
+    logprobs = window_logprobs(lm_ids(stream), trained.params, T)
+    reset = excess(logprobs, true_token_logprobs()[: len(logprobs)]) / np.log(2)
     return test_excess(network_logprobs(stream, trained.params)).mean(), reset.mean()
 
 
@@ -334,6 +387,38 @@ def record_words():
     }
 
 
+def sentence_loss(stream, params):
+    """Mean -ln P of each token of a stream of n-gram models, each sentence read from a zero state."""
+    sentences = np.split(stream, np.flatnonzero(stream == BOS)[1:])
+    found = [lm_logprob(lm_ids(s)[:, None], zero_state(params, 1), params)[0] for s in sentences]
+    return float(-np.concatenate(found).mean())
+
+
+def small_start(seed):
+    """Weights of the untied word model, its embedding with the standard deviation of the tied one's start."""
+    s, V = TALES, len(tale_words()[3])
+    params = lm_init(np.random.default_rng(seed), V, s.E, s.H, s.cell, dtype=np.float32)
+    return params._replace(embedding=params.embedding / np.float32(np.sqrt(3 * s.H)))
+
+
+def record_reading():
+    """Word models read on and read by the sentence, and a small start: ``language_model-reading.json``."""
+    training, validation, test, vocabulary = tale_words()
+    rows = []
+    for name in ("LSTM", "LSTM, tied", "LSTM, small start"):
+        for seed in tqdm(range(3), name):
+            start = small_start(seed) if name.endswith("small start") else None
+            setting = WORD_MODELS[name.removesuffix(", small start")]
+            trained = learn(
+                lm_ids(training), len(vocabulary), setting, seed, lm_ids(validation), start=start
+            )
+            best = trained.history.evaluated[int(np.argmin(trained.history.evaluation))]
+            rows.append({"model": name, "seed": seed, "best": int(best)})
+            rows[-1]["carried"] = round(float(-network_logprobs(test, trained.params).mean()), 5)
+            rows[-1]["reset"] = round(sentence_loss(test, trained.params), 5)
+    return {"rows": rows}
+
+
 def count_parameters(name):
     """How many numbers one of WORD_MODELS holds."""
     s, V = WORD_MODELS[name], len(tale_words()[3])
@@ -372,6 +457,20 @@ def character_params(packed):
 def character_loss(params, vocabulary, text):
     """Mean -ln P of each character but the first."""
     return text_loss(vocabulary.encode(text), params)
+
+
+def record_cells():
+    """The three cells on characters, 500 steps, three seeds: ``language_model-cells.json``."""
+    text, held = split_text()
+    vocabulary = Vocabulary.of(tales_text())
+    ids, setting = vocabulary.encode(text), CHARACTERS._replace(steps=500)
+    rows = []
+    for cell in ("lstm", "gru", "rnn"):
+        for seed in tqdm(range(3), f"{cell}, characters"):
+            params = learn(ids, len(vocabulary), setting._replace(cell=cell), seed).params
+            rows.append({"cell": cell, "seed": seed})
+            rows[-1]["held_out"] = round(character_loss(params, vocabulary, held), 5)
+    return {"setting": setting._replace(cell="")._asdict(), "rows": rows}
 
 
 def kneser_ney_characters(order):
@@ -518,8 +617,11 @@ def record_planted():
 
 RECORDS = {
     "grammar": record_grammar,
+    "verbs": record_verbs,
     "carry": record_carry,
     "words": record_words,
+    "reading": record_reading,
     "characters": record_characters,
+    "cells": record_cells,
     "planted": record_planted,
 }

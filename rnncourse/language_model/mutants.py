@@ -18,8 +18,8 @@ TEMPERATURE = (
     Mutant(
         "temperature divides the probabilities",
         at_temperature,
-        "softmax(shifted / logits.dtype.type(tau))",
-        "softmax(np.log(softmax(shifted) / logits.dtype.type(tau)))",
+        "softmax(_scaled(logits, tau))",
+        "softmax(np.log(softmax(_scaled(logits, 1)) / tau))",
         agrees="temperature one",
         hint="Your temperature divides the probabilities: scaled back to a sum of 1 they are what they were. "
         "It divides the logits.",
@@ -28,8 +28,8 @@ TEMPERATURE = (
     Mutant(
         "temperature multiplies",
         at_temperature,
-        "shifted / logits.dtype.type(tau)",
-        "shifted * logits.dtype.type(tau)",
+        "_scaled(logits, tau)",
+        "_scaled(logits, 1 / tau)",
         agrees="temperature one",
         hint="Your temperature multiplies the logits: a low temperature has to make the likely likelier.",
         label="lm-temperature",
@@ -176,8 +176,8 @@ OTHERS = (
     Mutant(
         "slope over the square",
         entropy_slope,
-        "** 3",
-        "** 2",
+        ".sum(axis=-1) / tau)",
+        ".sum(axis=-1) / 1)",
         agrees="temperature one",
         hint="Your slope divides by the square of the temperature: there is one more factor, from "
         "d(1 / tau).",

@@ -316,7 +316,7 @@ def at_temperature(logits, tau):
     ----------
     logits : (..., V) array
     tau : float
-        Above 0. Towards 0 all goes to the largest logit, towards infinity all become equal.
+        Above 0 and finite. Towards 0 all goes to the largest logit, towards infinity all become equal.
 
     Returns
     -------
@@ -330,10 +330,8 @@ def at_temperature(logits, tau):
     logits = _check_logits(logits)
     if not 0 < tau < np.inf:
         raise ValueError(f"tau must lie in (0, inf), got {tau!r}")
-    # The largest logit becomes 0 first, so that a small temperature cannot overflow but downwards.
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    with np.errstate(over="ignore"):
-        return softmax(shifted / logits.dtype.type(tau))
+    with np.errstate(over="ignore", under="ignore"):
+        return softmax(_scaled(logits, tau)).astype(logits.dtype)
 
 
 def entropy_slope(logits, tau):
@@ -358,9 +356,12 @@ def entropy_slope(logits, tau):
     """
     logits = np.asarray(logits)
     check_floats(logits=logits)
-    p = at_temperature(logits, tau)
-    deviation = logits - (p * logits).sum(axis=-1, keepdims=True)
-    return (p * deviation**2).sum(axis=-1) / logits.dtype.type(tau) ** 3
+    p = at_temperature(logits.astype(np.float64), tau)
+    with np.errstate(over="ignore", under="ignore"):
+        # The variance of o / tau over tau: tau cubed might be 0. Where p is 0, o may be anything.
+        scaled = np.where(p > 0, _scaled(logits, tau), 0)
+        deviation = scaled - (p * scaled).sum(axis=-1, keepdims=True)
+        return ((p * deviation**2).sum(axis=-1) / tau).astype(logits.dtype)
 
 
 def keep_top_k(logits, k):
@@ -621,6 +622,12 @@ def _check_logits(logits):
     if logits.size and logits.max(axis=-1).min() == -np.inf:
         raise ValueError("logits must have one finite number in each row, got a row of -inf")
     return logits
+
+
+def _scaled(logits, tau):
+    """Logits over tau, the largest 0, so that a small tau can overflow downwards alone; in float64."""
+    logits = logits.astype(np.float64)
+    return (logits - logits.max(axis=-1, keepdims=True)) / tau
 
 
 def _check_probabilities(probabilities):

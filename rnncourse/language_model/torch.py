@@ -131,9 +131,11 @@ def sampling_probabilities(logits, temperature=1.0, top_k=None, nucleus=None):
         If a setting is out of range.
     """
     _check_sampling(temperature, top_k, nucleus)
-    # The largest logit first becomes 0, or a low temperature would make it overflow.
-    logits = (logits - logits.amax(-1, keepdim=True)) / temperature
-    sorted_logits, order = logits.sort(dim=-1, descending=True, stable=True)
+    # The largest logit first becomes 0, or a low temperature would make it overflow; in double precision,
+    # in which the temperature and its reciprocal are numbers above 0.
+    logits64 = logits.double()
+    scaled = (logits64 - logits64.amax(-1, keepdim=True)) / min(max(temperature, 1e-300), 1e300)
+    sorted_logits, order = scaled.sort(dim=-1, descending=True, stable=True)
     probabilities = sorted_logits.softmax(-1)
     if top_k is not None:
         probabilities[..., top_k:] = 0
@@ -142,7 +144,7 @@ def sampling_probabilities(logits, temperature=1.0, top_k=None, nucleus=None):
         # A token stays while those before it fall short.
         probabilities[probabilities.cumsum(-1) - probabilities >= nucleus] = 0
         probabilities /= probabilities.sum(-1, keepdim=True)
-    return torch.zeros_like(probabilities).scatter(-1, order, probabilities)
+    return torch.zeros_like(probabilities).scatter(-1, order, probabilities).to(logits.dtype)
 
 
 def _check_sampling(temperature, top_k=None, nucleus=None):

@@ -11,10 +11,14 @@ from rnncourse.ngram.numpy import BEGIN, SPECIALS, NGram
 
 ZERO = -99.0
 """What stands for the logarithm of 0, which the format does not have."""
+SPACE = "<space>"
+"""What stands for the blank of a model of characters, since blanks separate the words of the file."""
 
 
 def write_arpa(path, model):
-    """Write a model as an ARPA file.
+    """Write a model as an ARPA file. A blank, as models of characters have it, is written as `SPACE`.
+
+    To have another tool score characters, write its text likewise: ``t h e <space> c a t``.
 
     Parameters
     ----------
@@ -25,16 +29,19 @@ def write_arpa(path, model):
     Raises
     ------
     ValueError
-        If a word is empty or holds white space, which separates the words in the file.
+        If a word is `SPACE`, is empty or holds white space, the blank alone excepted.
     """
-    for word in model.vocabulary.words:
-        if not word or word.split() != [word]:
+    names = [SPACE if word == " " else word for word in model.vocabulary.words]
+    for name, word in zip(names, model.vocabulary.words, strict=True):
+        if not word or name.split() != [name]:
             raise ValueError(f"a word in an ARPA file must hold no white space, got {word!r}")
+        if word == SPACE:
+            raise ValueError(f"{SPACE} stands for the blank in an ARPA file, and must not be a word")
     lines = ["\\data\\", *(f"ngram {m}={len(keys)}" for m, keys in enumerate(model.keys, 1)), ""]
     grams = [""]
     for m, (keys, logprob) in enumerate(zip(model.keys, model.logprob, strict=True)):
         places, ids = np.divmod(keys, len(model.vocabulary))
-        words = (model.vocabulary.words[i] for i in ids.tolist())
+        words = (names[i] for i in ids.tolist())
         grams = [f"{grams[p]} {w}".lstrip() for p, w in zip(places.tolist(), words, strict=True)]
         columns = [_log10(logprob), grams]
         if m < len(model.backoff):
@@ -48,9 +55,10 @@ def _log10(logs):
 
 
 def read_arpa(path):
-    """Read a model from an ARPA file, ours or that of another tool.
+    r"""Read a model from an ARPA file, ours or that of another tool.
 
-    Where a line has no back-off weight, it is one. A logarithm of -99 or below is that of 0. ``<unk>`` has
+    What stands before ``\data\`` is skipped. The word `SPACE` is read as a blank. Where a line has no
+    back-off weight, it is one. A logarithm of -99 or below is that of 0. ``<unk>`` has
     probability 0 if the file does not have it.
 
     Parameters
@@ -67,6 +75,8 @@ def read_arpa(path):
         If the file is broken: it names the line.
     """
     lines = _Lines(Path(path))
+    while lines.peek() not in ("", "\\data\\"):
+        lines.next()
     lines.expect("\\data\\")
     sizes = []
     while match := re.fullmatch(r"ngram (\d+)\s*=\s*(\d+)", lines.peek()):
@@ -125,7 +135,7 @@ def _section(lines, m, size, last):
         if line.startswith("\\") or not line:
             lines.fail(f"order {m} must have {size} lines, got {len(table)}")
         logprob, *rest = line.split()
-        gram, weight = tuple(rest[:m]), rest[m:]
+        gram, weight = tuple(" " if word == SPACE else word for word in rest[:m]), rest[m:]
         if len(gram) < m or len(weight) > (not last):
             lines.fail(f"a line must hold a logarithm, {m} words{'' if last else ' and maybe a weight'}")
         try:

@@ -6,8 +6,13 @@ from rnncourse.data.grammar import sample
 from rnncourse.data.words import UNKNOWN
 from rnncourse.grading.check import Parity, Property
 from rnncourse.grading.mutant import Mutant
-from rnncourse.ngram.mutants import DISCOUNTS, PERPLEXITY
+from rnncourse.ngram.mutants import DISCOUNTS
 from rnncourse.ngram.numpy import BEGIN, END, modified_discounts, perplexity
+
+
+def corpus_perplexity(rows):
+    """Perplexity over the tokens of all sentences, each a row of logarithms of probabilities."""
+    return float(np.exp(-np.concatenate(rows).mean()))
 
 
 def kneser_ney_bigram(c, D):
@@ -26,6 +31,55 @@ def witten_bell(c):
     return (c + new * shorter) / (total + new)
 
 
+CORPUS = (
+    Mutant(
+        "mean of the sentences' perplexities",
+        corpus_perplexity,
+        "np.exp(-np.concatenate(rows).mean())",
+        "np.mean([np.exp(-row.mean()) for row in rows])",
+        agrees="one sentence",
+        hint="Your perplexity is the mean of the sentences' perplexities: take one mean, over the logarithms "
+        "of all tokens, then one exponential.",
+        label="ngram-perplexity",
+    ),
+    Mutant(
+        "mean of the sentences' losses",
+        corpus_perplexity,
+        "np.concatenate(rows).mean()",
+        "np.mean([row.mean() for row in rows])",
+        agrees="sentences of one length",
+        hint="Your mean is over sentences, so a token of a short one weighs more. Take it over all tokens.",
+        label="ngram-perplexity",
+    ),
+    Mutant(
+        "the end left out",
+        corpus_perplexity,
+        "np.concatenate(rows)",
+        "np.concatenate([row[:-1] for row in rows])",
+        agrees="equal probabilities",
+        hint="Your mean leaves out the last token of each sentence: </s> is predicted and counted.",
+        label="ngram-perplexity",
+    ),
+    Mutant(
+        "logarithms to base 2",
+        corpus_perplexity,
+        "np.exp(",
+        "np.exp2(",
+        agrees="certain tokens",
+        hint="Your perplexity is a power of 2, but the logarithms are natural.",
+        label="ngram-perplexity",
+    ),
+    Mutant(
+        "mean of the inverse probabilities",
+        corpus_perplexity,
+        "np.exp(-np.concatenate(rows).mean())",
+        "np.exp(-np.concatenate(rows)).mean()",
+        agrees="equal probabilities",
+        hint="Your perplexity is the arithmetic mean of 1/P: take the mean of the logarithms first, then the "
+        "exponential.",
+        label="ngram-perplexity",
+    ),
+)
 KN = (
     Mutant(
         "words counted where contexts are",
@@ -57,6 +111,26 @@ KN = (
         label="ngram-kn",
     ),
 )
+KN += (
+    Mutant(
+        "unseen pairs discounted",
+        kneser_ney_bigram,
+        "np.maximum(c - D, 0)",
+        "(c - D)",
+        agrees="no zero counts",
+        hint="Your discount is also taken from counts of 0, which have nothing to give.",
+        label="ngram-kn",
+    ),
+    Mutant(
+        "uniform shorter distribution",
+        kneser_ney_bigram,
+        "(c > 0).sum(axis=0) / (c > 0).sum()",
+        "1 / c.shape[1] + 0 * c.sum(axis=0)",
+        agrees="all counts one",
+        hint="Your shorter distribution is uniform: it counts in how many contexts a word occurs.",
+        label="ngram-continuation",
+    ),
+)
 WITTEN_BELL = (
     Mutant(
         "new words not among the events",
@@ -75,6 +149,15 @@ WITTEN_BELL = (
         "(c > 0).sum(axis=0) / (c > 0).sum()",
         agrees="all counts one",
         hint="Your shorter distribution is that of Kneser and Ney: here it is the relative frequency.",
+        label="ngram-interpolation",
+    ),
+    Mutant(
+        "first occurrences left out of the words",
+        witten_bell,
+        "(c + new * shorter)",
+        "(np.maximum(c - 1, 0) + new * shorter)",
+        agrees="no new words",
+        hint="Your rows sum to less than one: a first occurrence is also an occurrence of that word.",
         label="ngram-interpolation",
     ),
 )
@@ -119,14 +202,14 @@ def judge_model(vocabulary, probability, sentences, rng):
 
     Parameters
     ----------
-    vocabulary : set of str
+    vocabulary : set or frozenset of str
         Its words, without the three specials. Every other word is read as ``<unk>``.
     probability : callable
         ``probability(context, word)``, where the context is a tuple of what was read from ``<s>`` on.
     sentences : list of list of str
         They are scored with ``</s>`` and without ``<s>``.
     rng : np.random.Generator
-        Chooses the contexts in which the sum of the probabilities is tested.
+        Draws the order in which the probabilities in a context are asked for.
 
     Returns
     -------
@@ -137,31 +220,34 @@ def judge_model(vocabulary, probability, sentences, rng):
     AssertionError
         If the probabilities of the vocabulary, ``<unk>`` and ``</s>`` do not sum to one, or one is negative.
     """
-    if not isinstance(vocabulary, set) or not all(isinstance(word, str) for word in vocabulary):
+    if not isinstance(vocabulary, (set, frozenset)) or not all(isinstance(word, str) for word in vocabulary):
         raise AssertionError("the vocabulary must be a set of words")
     if vocabulary & {UNKNOWN, BEGIN, END}:
         raise AssertionError(f"leave {UNKNOWN}, {BEGIN} and {END} out of the vocabulary")
     if len(vocabulary) > 1000:
         raise AssertionError(f"a vocabulary of 1,000 words is enough, got {len(vocabulary):,d}")
     events = sorted(vocabulary | {UNKNOWN, END})
-    logs, tested = [], set(rng.permutation(len(sentences))[:20].tolist())
-    for i, sentence in enumerate(sentences):
+    logs = []
+    for sentence in sentences:
         read = (BEGIN, *(word if word in vocabulary else UNKNOWN for word in sentence), END)
-        logs += [_log(probability(read[:t], read[t])) for t in range(1, len(read))]
-        if i in tested:
-            context = read[: rng.integers(1, len(read))]
-            p = np.array([probability(context, word) for word in events], float)
-            if not (p >= 0).all() or abs(p.sum() - 1) > 1e-9:
-                raise AssertionError(
-                    f"after {' '.join(context)!r} the probabilities must be at least 0 and sum to one, "
-                    f"got a smallest of {p.min():.3g} and a sum of {p.sum():.6f}"
-                )
+        for t in range(1, len(read)):
+            # What came is scored from the answers that must sum to one, asked for in a random order.
+            p = {events[i]: probability(read[:t], events[i]) for i in rng.permutation(len(events))}
+            _check_distribution(p, read[:t])
+            logs.append(_log(p[read[t]]))
     return perplexity(np.array(logs))
 
 
+def _check_distribution(p, context):
+    values = np.array(list(p.values()), float)
+    if not (values >= 0).all() or not abs(values.sum() - 1) <= 1e-9:
+        raise AssertionError(
+            f"after {' '.join(context)!r} the probabilities must be at least 0 and sum to one, "
+            f"got a smallest of {values.min():.3g} and a sum of {values.sum():.6f}"
+        )
+
+
 def _log(p):
-    if not 0 <= p <= 1 + 1e-12:
-        raise AssertionError(f"a probability must lie between 0 and 1, got {p!r}")
     with np.errstate(divide="ignore"):
         return min(float(np.log(p)), 0.0)
 
@@ -170,20 +256,20 @@ def _judge_low(answer, rng):
     bound = float(rng.uniform(1.7, 2.0))
     train, test = draw_sentences(rng, 300), draw_sentences(rng, 200)
     returned = answer([list(sentence) for sentence in train])
-    if not isinstance(returned, tuple) or len(returned) != 2 or not callable(returned[1]):
+    if not isinstance(returned, (tuple, list)) or len(returned) != 2 or not callable(returned[1]):
         raise AssertionError("return a set of words and a function (context, word) -> probability")
     reached = judge_model(*returned, test, rng)
+    if reached == np.inf:
+        raise AssertionError("something occurred to which your model gives the probability 0")
     if not reached < bound:
         raise AssertionError(
             f"your model is one, with a perplexity of {reached:.3f} on 200 fresh sentences; asked for is "
-            f"less than {bound:.3f}. What else than the probabilities is in your hands?"
+            f"less than {bound:.3f}."
         )
 
 
 QUESTIONS = {
-    "q1": Parity(
-        perplexity, _draw_rows, ("perplexity",), PERPLEXITY, lambda f, rows: f(np.concatenate(rows))
-    ),
+    "q1": Parity(corpus_perplexity, _draw_rows, ("perplexity",), CORPUS),
     "q2": Parity(modified_discounts, _draw_counts, ("discounts",), DISCOUNTS),
     "q3": Parity(kneser_ney_bigram, _draw_matrix, ("P",), KN),
     "q4": Parity(witten_bell, lambda rng: _draw_matrix(rng)[:1], ("P",), WITTEN_BELL),

@@ -40,13 +40,17 @@ function render({ model, el }) {
   };
   const context = field("sentence so far", start.text, 22);
   const next = field("next word", start.word, 10);
-  const append = kit.button("Append it", () => {
+  function extend() {
     const ended = read().word === EOS; // a new sentence begins
+    if (!ended && !next.input.value.trim()) return;
     context.input.value = ended ? "" : `${context.input.value.trim()} ${next.input.value.trim()}`.trim();
     const best = compute(given(read())).top.find(([i]) => i > 2);
     next.input.value = words[best[0]];
     draw();
-  });
+    if (ended) say.textContent = "The sentence was ended: a new one begins.";
+  }
+  const append = kit.button("Append it", extend);
+  for (const { input } of [context, next]) input.addEventListener("keydown", (event) => { if (event.key === "Enter") extend(); });
   controls.append(context.node, next.node, append);
 
   const split = (text) => text.toLowerCase().match(/[a-z0-9_]+(?:['\u2019][a-z0-9_]+)*/g) ?? [];
@@ -105,7 +109,8 @@ function render({ model, el }) {
       html("div", { class: "xp-row", style: "flex-wrap: wrap; gap: 6px" }, result.top.map(chip)));
     const paid = result.path.slice(0, -1).filter((v) => v !== null).length;
     const steps = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
-    say.textContent = `${words[word]}: ` + (result.path.length === 1
+    if (!next.input.value.trim()) say.textContent = "No next word is given: the figure shows an unknown one.";
+    else say.textContent = `${words[word]}: ` + (result.path.length === 1
       ? "the longest context has it, so nothing is paid for backing off."
       : `found with ${steps(result.level, "word")} of context; ${steps(result.path.length - 1, "longer context")} asked before, ${paid} of them in the table and paid for.`);
   }

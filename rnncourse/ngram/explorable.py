@@ -20,7 +20,7 @@ ORDER = 4
 LEAST = (2, 3, 3)
 """How often pairs, triples and quadruples of words must have been seen to be kept: the page stays small."""
 SHOWN = 8
-START = {"text": "out of the", "word": "oven"}
+START = {"text": "he stood in", "word": "his"}
 
 
 @cache

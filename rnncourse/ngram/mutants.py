@@ -50,7 +50,7 @@ DISCOUNTS = (
         modified_discounts,
         "discounts = np.array([1 - 2 * Y * n_2 / n_1, 2 - 3 * Y * n_3 / n_2, 3 - 4 * Y * n_4 / n_3])",
         "discounts = np.array([1 - 2 * Y * n_2 / n_1] * 3)",
-        agrees="no fourfold",
+        agrees="no threefold",
         hint="Your three discounts are the same: that is plain Kneser-Ney.",
         label="ngram-discounts",
     ),

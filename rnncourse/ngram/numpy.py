@@ -24,7 +24,7 @@ SPECIALS = (UNKNOWN, BEGIN, END)
 UNK, BOS, EOS = range(3)
 SMOOTHINGS = ("maximum-likelihood", "add-k", "jelinek-mercer", "kneser-ney", "modified-kneser-ney")
 FALLBACK = (0.5, 1.0, 1.5)
-"""Discounts of counts 1, 2 and above where the counts of counts give none, as in KenLM."""
+"""KenLM's discounts of counts 1, 2 and above where the counts of counts give none."""
 
 LEAST = 1e-6
 """How near to 0 or 1 a tuned weight may come."""
@@ -292,8 +292,8 @@ def add_k(counts, k):
 def jelinek_mercer(counts, lambdas):
     """Mix the relative frequencies of all orders with fixed weights.
 
-    Implements :eq:`ngram-jm` of book/ngram. Source: Jelinek and Mercer (1980), whose weights also depend on
-    how often the context was seen.
+    Implements :eq:`ngram-jm` of book/ngram. Source: Jelinek and Mercer (1980), whose weights are not fixed:
+    they also depend on how often the context was seen.
 
     Parameters
     ----------
@@ -370,7 +370,8 @@ def absolute_discount(counts):
 def modified_discounts(counts):
     """Discounts of the counts 1, 2 and above, from how many counts are 1, 2, 3 and 4.
 
-    Implements :eq:`ngram-discounts` of book/ngram. Source: Chen and Goodman (1999).
+    Implements :eq:`ngram-discounts` of book/ngram. Source: Chen and Goodman (1999). The fallback is that of
+    KenLM (Heafield et al., 2013), whose `lmplz` takes it with ``--discount_fallback`` and stops without.
 
     Parameters
     ----------
@@ -380,11 +381,11 @@ def modified_discounts(counts):
     Returns
     -------
     (3,) array
-        0.5, 1 and 1.5 where a count of counts is 0 or a discount is negative, as KenLM's
-        ``--discount_fallback`` has it.
+        0.5, 1 and 1.5 where no count is 1, none is 2 or none is 3, or a discount is negative. Where none is
+        4 the third discount is 3.
     """
     n_1, n_2, n_3, n_4 = ((counts == r).sum() for r in (1, 2, 3, 4))
-    if min(n_1, n_2, n_3, n_4) == 0:
+    if min(n_1, n_2, n_3) == 0:
         return np.array(FALLBACK)
     Y = n_1 / (n_1 + 2 * n_2)
     discounts = np.array([1 - 2 * Y * n_2 / n_1, 2 - 3 * Y * n_3 / n_2, 3 - 4 * Y * n_4 / n_3])
@@ -521,6 +522,7 @@ def fit(sentences, order, smoothing="modified-kneser-ney", *, vocabulary=None, k
     ValueError
         As :func:`to_stream` and :func:`fit_stream`.
     """
+    sentences = _check_sentences(sentences)
     if vocabulary is None:
         vocabulary = ngram_vocabulary(sentences)
     return fit_stream(to_stream(sentences, vocabulary), vocabulary, order, smoothing, k=k, lambdas=lambdas)
@@ -591,6 +593,7 @@ def sentence_logprobs(model, sentences):
     ValueError
         As :func:`to_stream`.
     """
+    sentences = _check_sentences(sentences)
     stream = to_stream(sentences, model.vocabulary)
     ends = np.cumsum([len(sentence) + 1 for sentence in sentences])
     return np.split(stream_logprobs(model, stream), ends[:-1])
@@ -703,8 +706,8 @@ def prune(model, keep):
     Raises
     ------
     ValueError
-        If there is not one array for each order, of the right length, or an m-gram is kept without a shorter
-        one that it needs.
+        If there is not one array of bool for each order, of the right length, or an m-gram is kept without a
+        shorter one that it needs.
     """
     V, n = len(model.vocabulary), model.order
     if len(keep) != n - 1:
@@ -713,6 +716,8 @@ def prune(model, keep):
     place = suffix = np.arange(V)  # of the old m-grams among those that are kept; of their last words
     for m, kept in enumerate(map(np.asarray, keep), 1):
         check_shape(f"keep[{m - 1}]", kept, N=len(model.keys[m]))
+        if kept.dtype != bool:
+            raise ValueError(f"keep[{m - 1}] must hold True and False, got dtype {kept.dtype}")
         prefix, word = np.divmod(model.keys[m], V)
         suffix = word if m == 1 else _find(model.keys[m - 1], suffix[prefix] * V + word)
         context, shorter = place[prefix[kept]], place[suffix[kept]]
@@ -720,9 +725,10 @@ def prune(model, keep):
             raise ValueError(f"keep[{m - 1}] holds m-grams whose first or last words are not kept")
         logprob = model.logprob[m][kept]
         size = len(keys[-1])
-        left = 1 - np.bincount(context, np.exp(logprob), size)
-        below = 1 - np.bincount(context, np.exp(logprobs[-1][shorter]), size)
-        backoffs.append(np.log(left / below))
+        left = np.maximum(1 - np.bincount(context, np.exp(logprob), size), 0)
+        below = np.maximum(1 - np.bincount(context, np.exp(logprobs[-1][shorter]), size), 0)
+        with np.errstate(divide="ignore"):  # ln 0: nothing is left
+            backoffs.append(np.log(_ratio(left, below, 0)))
         keys.append(context * V + word[kept])
         logprobs.append(logprob)
         place = np.where(kept, np.cumsum(kept) - 1, -1)
@@ -734,7 +740,8 @@ def tune_lambdas(counts, stream, steps=50):
 
     Implements :eq:`ngram-em` of book/ngram. Source: Jelinek and Mercer (1980). Where a context was never seen
     the longer orders have no say, so the weights are found as a chain of choices: use order n, or else
-    n - 1, and so on. No choice gets nearer to 0 or 1 than a millionth: every word keeps a probability.
+    n - 1, and so on. No choice gets nearer to 0 or 1 than a millionth: every word keeps a probability. An
+    order whose contexts the held-out text never has is chosen in one case of two.
 
     Parameters
     ----------
@@ -764,7 +771,8 @@ def tune_lambdas(counts, stream, steps=50):
         joint = _stick(np.where(known, chosen[:, None], 0.0)) * frequencies
         posterior = joint / joint.sum(axis=0)
         reached = np.cumsum(posterior, axis=0) * known
-        chosen[1:] = np.clip(posterior[1:].sum(axis=1) / reached[1:].sum(axis=1), LEAST, 1 - LEAST)
+        stopped = _ratio(posterior[1:].sum(axis=1), reached[1:].sum(axis=1), 0.5)
+        chosen[1:] = np.clip(stopped, LEAST, 1 - LEAST)
     return _stick(chosen)
 
 

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from rnncourse.bptt.numpy import cross_entropy_backward, output_backward, rnn_backward
 from rnncourse.data.tales import tales_text
 from rnncourse.data.text import Vocabulary
+from rnncourse.embeddings.numpy import EmbeddingCache, embedding_backward
 from rnncourse.gru.numpy import gru_backward, gru_forward, gru_init
 from rnncourse.lstm.numpy import lstm_backward, lstm_forward, lstm_init
 from rnncourse.optim import SGD, Adam
@@ -73,8 +74,7 @@ def model_loss(cell, params, batch, drop=0.0, rng=None, backward=True):
         zero = np.zeros_like(dlayer[0])
         dlayer, _, dweights = send_back(dlayer, (zero, zero) if cell == "lstm" else zero, cache)
         dstack.insert(0, dweights)
-    dembedding = np.zeros_like(embedding)
-    np.add.at(dembedding, x, dlayer)
+    dembedding = embedding_backward(dlayer, EmbeddingCache(x, embedding, None))
     return loss, (dembedding, tuple(dstack), doutput_params)
 
 
