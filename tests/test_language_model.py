@@ -595,9 +595,7 @@ def test_windows_and_sentences_from_a_zero_state():
             lm_logprob(ids[i : i + window + 1, None], zero_state(params, 1), params)[0][:, 0]
             for i in range(0, whole, window)
         ]
-        check_parity(
-            {"logprob": window_logprobs(ids, params, window)}, {"logprob": np.concatenate(expected)}
-        )
+        check_parity({"logprob": window_logprobs(ids, params, window)}, {"logprob": np.concatenate(expected)})
     stream = np.array([BOS, 4, 5, EOS, BOS, 6, EOS])
     texts = [np.array([EOS, 4, 5, EOS]), np.array([EOS, 6, EOS])]
     total = sum((len(text) - 1) * text_loss(text, params) for text in texts)

@@ -299,7 +299,7 @@ WINDOWS = (2, 10, 40)
 
 
 def window_logprobs(ids, params, T):
-    """ln P of each token but the first, each T of them read from a zero state; what is left over is dropped."""
+    """ln P of each token but the first, each T of them read from a zero state; the rest is dropped."""
     whole = (len(ids) - 1) // T * T
     x, y = ids[:whole].reshape(-1, T).T, ids[1 : whole + 1].reshape(-1, T).T
     logits, _, _ = lm_forward(x, zero_state(params, x.shape[1]), params)
@@ -409,9 +409,7 @@ def record_reading():
         for seed in tqdm(range(3), name):
             start = small_start(seed) if name.endswith("small start") else None
             setting = WORD_MODELS[name.removesuffix(", small start")]
-            trained = learn(
-                lm_ids(training), len(vocabulary), setting, seed, lm_ids(validation), start=start
-            )
+            trained = learn(lm_ids(training), len(vocabulary), setting, seed, lm_ids(validation), start=start)
             best = trained.history.evaluated[int(np.argmin(trained.history.evaluation))]
             rows.append({"model": name, "seed": seed, "best": int(best)})
             rows[-1]["carried"] = round(float(-network_logprobs(test, trained.params).mean()), 5)

@@ -1,0 +1,1 @@
+"""BLEU and chrF: scores of translations, and how sure one can be of them."""

@@ -1,0 +1,1 @@
+"""Similarity of word vectors: cosine, analogies, judgements, and maps by t-SNE."""

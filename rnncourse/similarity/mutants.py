@@ -1,0 +1,152 @@
+"""The classic mistakes in comparing vectors and in t-SNE."""
+
+from rnncourse.grading.mutant import Mutant
+from rnncourse.similarity.numpy import (
+    analogy,
+    analogy_scores,
+    average_ranks,
+    cosine_similarity,
+    nearest,
+    spearman,
+)
+from rnncourse.similarity.tsne import (
+    joint_probabilities,
+    neighbour_distribution,
+    tsne_cost,
+    tsne_gradient,
+    tsne_step,
+)
+
+VECTORS = (
+    Mutant(
+        "queries not scaled",
+        cosine_similarity,
+        "unit(queries) @",
+        "queries @",
+        agrees="queries of length 1",
+        hint="Your cosine grows with the length of the query: divide by both lengths.",
+        label="similarity-cosine",
+    ),
+    Mutant(
+        "nothing excluded",
+        nearest,
+        "k, exclude)",
+        "k, None)",
+        agrees="nothing to exclude",
+        hint="Your nearest neighbour may be the query itself: leave out the excluded ids.",
+        label="similarity-nearest",
+    ),
+    Mutant(
+        "a and b swapped",
+        analogy_scores,
+        "(b - a + c) @",
+        "(a - b + c) @",
+        agrees="a equals b",
+        hint='Your offset points backwards: "a is to b as c is to x" adds b and takes a away.',
+        label="similarity-add",
+    ),
+    Mutant(
+        "quotient upside down",
+        analogy_scores,
+        "to_b * to_c / (to_a + eps)",
+        "(to_a + eps) * to_c / to_b",
+        agrees="a equals b, eps next to zero",
+        hint="Your quotient is upside down: likeness to a divides.",
+        label="similarity-mul",
+    ),
+    Mutant(
+        "words of the question allowed",
+        analogy,
+        "questions if exclude else None",
+        "None",
+        agrees="no exclusion",
+        hint="Your answer may be a word of the question: leave out a, b and c.",
+        label="similarity-answer",
+    ),
+    Mutant(
+        "values in the place of ranks",
+        spearman,
+        "(average_ranks(x), average_ranks(y))",
+        "(x, y)",
+        agrees="values that are ranks",
+        hint="Your correlation is Pearson's, of the values: take the ranks first.",
+        label="similarity-spearman",
+    ),
+    Mutant(
+        "ties get the last rank",
+        average_ranks,
+        "last - (counts - 1) / 2",
+        "last * 1.0",
+        agrees="no ties",
+        hint="Your equal values have the rank of the last of them: they share the mean of their ranks.",
+        label="similarity-ranks",
+    ),
+)
+
+MAPS = (
+    Mutant(
+        "entropy without the distances",
+        neighbour_distribution,
+        "np.log(total) + beta * weighted / total",
+        "np.log(total) + 0 * weighted",
+        agrees="equal distances",
+        hint="Your entropy is that of equal shares: -sum p ln p has a term with the distances.",
+        label="similarity-perplexity",
+    ),
+    Mutant(
+        "not symmetric",
+        joint_probabilities,
+        "(p + p.T) / (2 * len(x))",
+        "p / len(x)",
+        agrees="points on a circle",
+        hint="Your joint probabilities are not symmetric: take the mean of p(j | i) and p(i | j).",
+        label="similarity-joint",
+    ),
+    Mutant(
+        "cost without the normalisation",
+        tsne_cost,
+        "cost = np.log(total)",
+        "cost = 0 * np.log(total)",
+        agrees="total one",
+        hint="Your cost lacks the logarithm of the sum of all w: q is a share.",
+        label="similarity-kl",
+    ),
+    Mutant(
+        "repulsion not normalised",
+        tsne_gradient,
+        "repulsion / total",
+        "repulsion",
+        agrees="total one",
+        hint="Your repulsion is too strong: divide it by the sum of all w.",
+        label="similarity-gradient",
+    ),
+    Mutant(
+        "gains the wrong way round",
+        tsne_step,
+        "np.where(turned, gains * 0.8, gains + 0.2)",
+        "np.where(turned, gains + 0.2, gains * 0.8)",
+        agrees="gains at their smallest, turned or not",
+        hint="Your gains grow where a coordinate swings: they shrink there.",
+        label="similarity-momentum",
+    ),
+    Mutant(
+        "gains not used",
+        tsne_step,
+        "rate * gains * gradient",
+        "rate * gradient",
+        agrees="gains that become one",
+        hint="Your step takes no notice of the gains.",
+        label="similarity-momentum",
+    ),
+    Mutant(
+        "no momentum",
+        tsne_step,
+        "momentum * velocity -",
+        "0 * velocity -",
+        agrees="no velocity",
+        hint="Your step forgets the one before: the velocity stays by the factor of the momentum.",
+        label="similarity-momentum",
+    ),
+)
+
+MUTANTS = VECTORS + MAPS

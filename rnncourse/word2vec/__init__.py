@@ -1,0 +1,1 @@
+"""Word vectors learnt from the words around: skip-gram, CBOW and negative sampling."""
