@@ -13,9 +13,10 @@ from torch.nn import functional as F
 
 from rnncourse.data.vectors import load_vectors, save_vectors
 from rnncourse.data.words import WordVocabulary
+from rnncourse.glove.numpy import neighbours
 from rnncourse.testing import check_gradient, check_parity, numerical_gradient
 from rnncourse.word2vec.batches import Block, blocks, falling_rate
-from rnncourse.word2vec.experiment import GROUPS, blind_params, group_share, neighbours, overlap
+from rnncourse.word2vec.experiment import GROUPS, blind_params, group_share
 from rnncourse.word2vec.numpy import (
     Word2VecParams,
     block_gradient,
@@ -444,7 +445,7 @@ def test_first_values():
         assert np.array_equal(one.params.weight_in, two.params.weight_in)
 
 
-def test_group_share_and_overlap():
+def test_group_share():
     class Words:
         words = GROUPS["days"].split() + GROUPS["colours"].split()
 
@@ -469,10 +470,6 @@ def test_group_share_and_overlap():
         patch.setattr("rnncourse.word2vec.experiment.GROUPS", {k: GROUPS[k] for k in shares})
         given = group_share(vectors, known)
     assert {k: given[k] for k in shares} == pytest.approx(shares)
-    near = neighbours(vectors, 3)
-    assert near.shape == (15, 3) and not (near == np.arange(15)[:, None]).any()
-    assert overlap(near, near) == 1 and overlap(near, near[:, ::-1]) == 1
-    assert overlap(np.array([[1, 2]]), np.array([[2, 3]])) == 0.5
 
 
 def test_no_blind_parameters_are_better():

@@ -232,39 +232,6 @@ def blind_params(counts, noise, negatives=5):
     return Word2VecParams(np.ones((len(p), 1)), x[:, None])
 
 
-def neighbours(vectors, n=10):
-    """The `n` nearest words of each by cosine.
-
-    Parameters
-    ----------
-    vectors : (V, E) array
-    n : int
-
-    Returns
-    -------
-    (V, n) array of int
-    """
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    cosines = unit @ unit.T
-    np.fill_diagonal(cosines, -2)
-    return np.argsort(-cosines, axis=1)[:, :n]
-
-
-def overlap(one, two):
-    """Mean share of the words of each row of `one` that are in the same row of `two`.
-
-    Parameters
-    ----------
-    one, two : (V, n) arrays of int
-        As :func:`neighbours` gives them.
-
-    Returns
-    -------
-    float
-    """
-    return float((one[:, :, None] == two[:, None]).any(axis=2).mean())
-
-
 def group_share(vectors, vocabulary):
     """Share of the grouped words whose nearest neighbour by cosine is of their group, by group and in all.
 
