@@ -6,17 +6,17 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-
-class Fault(click.ClickException):
-    """A mistake of the caller's: one sentence, exit code 2."""
-
-    exit_code = 2
+from rnncourse._commands import Fault
+from rnncourse.language_model.cli import lm
 
 
 @click.group()
 @click.version_option(package_name="rnncourse")
 def main():
-    """Refresh the notebooks, build and check the exercises, run the benchmarks."""
+    """Refresh the notebooks, build and check the exercises, run the benchmarks; train on your own text."""
+
+
+main.add_command(lm)
 
 
 def _root():

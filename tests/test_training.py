@@ -345,6 +345,59 @@ def test_a_run_in_two_parts_is_the_same_run(first, optimiser):
     assert all(np.array_equal(p, by_path(whole.params)[n]) for n, p in by_path(rest.params).items())
 
 
+def test_a_run_of_the_twin_in_two_parts_is_one_run_with_one_history():
+    params, batches = drawn(4)
+
+    def part(model, optimiser, start, steps, history, kept):
+        return torch_train(
+            model,
+            torch_loss,
+            batches[start:],
+            optimiser,
+            steps=steps,
+            evaluate=lambda model: torch_loss(model, batches[0]),
+            every=3,
+            history=history,
+            keep=lambda history: kept.append(history),
+        )
+
+    runs = []
+    for split in (STEPS - 1, 6, 4):
+        model, kept = Classifier(params), []
+        optimiser = torch.optim.Adam(model.parameters(), 0.1)
+        run = part(model, optimiser, 0, split, None, kept)
+        if split < STEPS - 1:
+            run = part(model, optimiser, split, STEPS - 1, run.history, kept)
+        runs.append((run, kept))
+    (whole, kept), (even, kept_even), (odd, kept_odd) = runs
+    for a, b in zip(whole.history, even.history, strict=True):
+        assert np.array_equal(a, b)
+    assert whole.history.evaluated.tolist() == [0, 3, 6, 9, STEPS - 1]
+    # A part ends with an evaluation; later ones stay at the multiples of three, counted over both parts.
+    assert odd.history.evaluated.tolist() == [0, 3, 4, 6, 9, STEPS - 1]
+    assert np.array_equal(odd.history.loss, whole.history.loss)
+    for history in (kept, kept_even, kept_odd):
+        assert [len(h.loss) for h in history] == history[-1].evaluated.tolist()
+    assert np.array_equal(kept_even[2].loss, whole.history.loss[:6])
+
+
+def test_a_history_that_does_not_fit():
+    params, batches = drawn(4)
+    model = Classifier(params)
+    optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    history = torch_train(model, torch_loss, batches, optimiser, steps=3).history
+    for wrong, message in [
+        ({"history": history, "steps": 2}, "steps must be at least the 3 of the history, got 2"),
+        (
+            {"history": history, "patience": 1, "evaluate": lambda model: 0.0},
+            "patience needs all evaluations in one run, got a history",
+        ),
+        ({"keep": lambda history: None}, "keep needs evaluate, got None"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            torch_train(model, torch_loss, batches, optimiser, **wrong)
+
+
 def test_arguments_are_not_changed_and_dtype_is_kept():
     params, batches = drawn()
     kept = {name: p.copy() for name, p in by_path(params).items()}

@@ -63,7 +63,21 @@ def since_best(evaluation):
     return len(evaluation) - 1 - int(np.argmin(evaluation))
 
 
-def run(step, params, state, batches, *, steps, evaluate, every, patience, progress, description):
+def run(
+    step,
+    params,
+    state,
+    batches,
+    *,
+    steps,
+    evaluate,
+    every,
+    patience,
+    progress,
+    description,
+    history=None,
+    keep=None,
+):
     """Take a step for each batch and keep the books; see :func:`rnncourse.training.numpy.train`.
 
     Parameters
@@ -76,23 +90,28 @@ def run(step, params, state, batches, *, steps, evaluate, every, patience, progr
     batches : iterable
     steps, evaluate, every, patience, progress, description
         As :func:`rnncourse.training.numpy.train` takes them, but that ``evaluate()`` has no argument.
+    history, keep
+        As :func:`rnncourse.training.torch.train` takes them.
 
     Returns
     -------
     Trained
     """
-    check_settings(steps, every, patience, evaluate)
-    losses, norms, evaluated, evaluation = [], [], [], []
+    check_settings(steps, every, patience, evaluate, history, keep)
+    losses, norms, evaluated, evaluation = ([], [], [], []) if history is None else map(list, history)
+    done = len(losses)
     best = []
 
-    def trained():
-        history = History(
+    def so_far():
+        return History(
             np.array(losses, float),
             np.array(norms, float),
             np.array(evaluated, int),
             np.array(evaluation, float),
         )
-        return Trained(best[0] if best else params(), state(), history)
+
+    def trained():
+        return Trained(best[0] if best else params(), state(), so_far())
 
     def goes_on():
         """Evaluate; say whether to go on."""
@@ -101,20 +120,25 @@ def run(step, params, state, batches, *, steps, evaluate, every, patience, progr
             raise Diverged(f"the evaluation after {len(losses)} steps gave {value}; {TRAINED}", trained())
         evaluated.append(len(losses))
         evaluation.append(value)
+        if keep is not None:
+            keep(so_far())
         if patience is None:
             return True
         if not since_best(evaluation):
             best[:] = [params()]
         return since_best(evaluation) < patience
 
+    left = None if steps is None else steps - done
+    length = _length(batches, left)
     bar = tqdm(
-        islice(batches, steps),
+        islice(batches, left),
         description,
-        _length(batches, steps),
+        None if length is None else done + length,
+        initial=done,
         disable=None if progress is None else not progress,
     )
     try:
-        if evaluate is not None:
+        if evaluate is not None and not done:
             goes_on()
         for batch in bar:
             try:
@@ -128,7 +152,7 @@ def run(step, params, state, batches, *, steps, evaluate, every, patience, progr
                 bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
             if evaluate is not None and len(losses) % every == 0 and not goes_on():
                 break
-        if patience is not None and evaluated[-1] < len(losses):
+        if (patience is not None or keep is not None) and evaluated[-1] < len(losses):
             goes_on()
     except (Exception, KeyboardInterrupt) as error:
         if not isinstance(error, Diverged):
@@ -140,15 +164,21 @@ def run(step, params, state, batches, *, steps, evaluate, every, patience, progr
     return trained()
 
 
-def check_settings(steps, every, patience, evaluate):
+def check_settings(steps, every, patience, evaluate, history=None, keep=None):
     """Raise ValueError unless the settings of a run fit together."""
     if steps is not None:
         check_positive("steps", steps)
+        if history is not None and steps < len(history.loss):
+            raise ValueError(f"steps must be at least the {len(history.loss)} of the history, got {steps}")
     check_positive("every", every)
     if patience is not None:
         check_positive("patience", patience)
         if evaluate is None:
             raise ValueError("patience needs evaluate, got None")
+        if history is not None:
+            raise ValueError("patience needs all evaluations in one run, got a history")
+    if keep is not None and evaluate is None:
+        raise ValueError("keep needs evaluate, got None")
 
 
 def check_clip(clip):

@@ -24,6 +24,8 @@ def train(
     patience=None,
     progress=None,
     description=None,
+    history=None,
+    keep=None,
 ):
     """Train a module in place until the batches end; the twin of :func:`rnncourse.training.numpy.train`.
 
@@ -58,6 +60,12 @@ def train(
         Whether to show a progress bar; by default where there is a terminal, so not in a notebook.
     description : str, optional
         What the progress bar says.
+    history : History, optional
+        Of the part of this run that was done before: `steps`, `every` and the history returned count it in,
+        and there is no evaluation before the first step. Not with `patience`.
+    keep : callable, optional
+        ``keep(history)`` is called after each evaluation, of which there is then one after the last step too:
+        the place to write a checkpoint (:mod:`rnncourse.training.checkpoint`).
 
     Returns
     -------
@@ -114,6 +122,8 @@ def train(
         patience=patience,
         progress=progress,
         description=description,
+        history=history,
+        keep=keep,
     )
     if patience is not None:
         model.load_state_dict(trained.params)

@@ -1,0 +1,1 @@
+"""Language models of characters and words: training, sampling, and what they remember."""
