@@ -30,16 +30,8 @@ from rnncourse.seq2seq.numpy import (
 )
 from rnncourse.training.numpy import train
 
-SETTING = {
-    "pairs": 20000,
-    "B": 64,
-    "E": 32,
-    "steps": 1600,
-    "lr": 0.01,
-    "last": 400,
-    "last_lr": 0.002,
-    "clip": 1.0,
-}
+RATES = {"lr": 0.01, "last_lr": 0.002, "clip": 1.0}
+SETTING = {"pairs": 20000, "B": 64, "E": 32, "steps": 1300, "last": 300} | RATES
 """Of every training: so many steps at the first rate, then the last ones at the smaller one."""
 RUNS = {
     "H32": {"H": 32, "reverse": True},
@@ -52,17 +44,7 @@ RUNS = {
 SEEDS = 3
 EDGES = (4, 6, 8, 10, 12, 15, 19)
 """Source lengths at which a bin begins; the last one is open."""
-NUMBERS = {
-    "pairs": 20000,
-    "B": 64,
-    "E": 16,
-    "H": 64,
-    "steps": 1000,
-    "lr": 0.01,
-    "last": 200,
-    "last_lr": 0.002,
-    "clip": 1.0,
-}
+NUMBERS = {"pairs": 10000, "B": 64, "E": 16, "H": 64, "steps": 600, "last": 150} | RATES
 LIVE_STEPS = 20
 
 
@@ -295,19 +277,17 @@ def start_losses():
     return losses.tolist()
 
 
-def number_data(seed, target="german"):
-    """Numbers to learn from and 2,000 others to test on, English words to another form.
+def number_data(seed, target="german", pairs=NUMBERS["pairs"], tests=2000):
+    """Numbers to learn from and others to test on, English words to another form.
 
     Returns
     -------
     learn, test : PairData
     """
     rng = np.random.default_rng([seed, 2])
-    pairs = number_pairs(rng, NUMBERS["pairs"] + 2000, source="english", target=target)
-    source, target = zip(*pairs, strict=True)
-    data = make_pairs(source, target)
-    cut = NUMBERS["pairs"]
-    return _chosen(data, range(cut)), _chosen(data, range(cut, cut + 2000))
+    drawn = number_pairs(rng, pairs + tests, source="english", target=target)
+    data = make_pairs(*zip(*drawn, strict=True))
+    return _chosen(data, range(pairs)), _chosen(data, range(pairs, pairs + tests))
 
 
 def record_numbers():

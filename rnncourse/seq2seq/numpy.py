@@ -495,9 +495,10 @@ def time_lags(alignment, S, reverse=False):
     check_positive("S", S)
     alignment = np.asarray(alignment)
     check_sequence("alignment", alignment, n=None, two=2)
-    check_ids("alignment", alignment, max(S, alignment[:, 1].max() + 1))
+    check_ids("alignment", alignment, alignment.max() + 1)
     i, j = alignment.T
-    check_ids("source index", i, S)
+    if i.max() >= S:
+        raise ValueError(f"alignment must hold source indices below S = {S}, got {i.max()}")
     return 1.0 + j + (i if reverse else S - 1 - i)
 
 
