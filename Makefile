@@ -9,7 +9,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export OMP_NUM_THREADS = 1
 export JUPYTER_PLATFORM_DIRS = 1
 
-.PHONY: help book test lab refresh exercises bench experiment test-portable clean
+.PHONY: help book test lab refresh exercises cheatsheet screenshots bench experiment test-portable clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -45,6 +45,12 @@ refresh: .venv/.installed ## execute the notebooks again, in place; TOPIC=bptt f
 
 exercises: .venv/.installed ## write exercises/ from solutions/
 	$(BIN)/rnncourse exercises build $(TOPIC)
+
+cheatsheet: book ## print the cheatsheet to book/cheatsheet.pdf; needs Chromium
+	$(BIN)/python tests/prints.py cheatsheet
+
+screenshots: book ## all pages at three widths in two themes, to _build/screenshots; needs Chromium
+	$(BIN)/python tests/prints.py screenshots
 
 bench: .venv/.installed ## time the package against torch.nn; the record goes to benchmarks/
 	$(BIN)/rnncourse bench
