@@ -82,7 +82,7 @@ def train_resumable(
     kind : str
         Of the checkpoint.
     settings : NamedTuple
-        With ``lr``, ``clip``, ``seed`` and ``dropout``; goes into the checkpoint.
+        With ``lr``, ``clip``, ``seed`` and, where there is any, ``dropout``; goes into the checkpoint.
     content : dict
         What else goes there.
     epoch : int
@@ -136,7 +136,7 @@ def train_resumable(
             carried.state = map_state(lambda part: processes.share(part, 1).to(device), resumed["carried"])
         if len(resumed["random"]) == processes.size:
             set_random_state(resumed["random"][processes.rank], device)
-        elif first and settings.dropout:
+        elif first and getattr(settings, "dropout", 0):
             say(f"{len(resumed['random'])} processes wrote {path}: dropout is drawn anew")
     done = 0 if history is None else len(history.loss)
     if done > steps:
