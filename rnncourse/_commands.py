@@ -78,18 +78,18 @@ def options(*options):
     return decorate
 
 
-def model_options():
-    """What a recurrent model is made of."""
+def model_options(cell):
+    """What a recurrent model is made of; the default is `cell`."""
     cells = click.Choice(["lstm", "gru", "rnn"])
     return options(
-        click.option("--cell", type=cells, default="lstm", help="The recurrent layer."),
+        click.option("--cell", type=cells, default=cell, help="The recurrent layer."),
         click.option("--hidden", type=AT_LEAST_1, default=128, help="Units of a layer."),
         click.option("--embedding", type=AT_LEAST_1, help="Size of the embedding.  [default: as --hidden]"),
     )
 
 
 def run_options(data, held_out, out):
-    """How a model is trained on `data`, of which the part `held_out` is kept apart, into the folder `out`."""
+    """How a model is trained on `data`, with a share of `held_out` kept apart, into the folder `out`."""
     positive, share = (click.FloatRange(0, top, min_open=True, max_open=top == 1) for top in (None, 1))
     return options(
         click.option(
@@ -97,9 +97,7 @@ def run_options(data, held_out, out):
         ),
         click.option("--clip", type=positive, default=1.0, help="Largest norm of the gradient."),
         click.option("--seed", type=SEED, default=0),
-        click.option(
-            "--held-out", type=share, default=0.1, help=f"Share of the {data}{held_out}, to evaluate on."
-        ),
+        click.option("--held-out", type=share, default=0.1, help=f"Share of the {held_out}, to evaluate on."),
         click.option("--steps", type=AT_LEAST_1, help="Length of the whole run."),
         click.option("--epochs", type=AT_LEAST_1, help=f"The same in passes over the {data}.  [default: 10]"),
         click.option("--every", type=AT_LEAST_1, default=100, help="Steps between checkpoints."),

@@ -1,4 +1,4 @@
-"""Runs of `rnncourse lm` and `rnncourse translate` in processes of their own: killed, resumed, several at once.
+"""Runs of a command in processes of their own: killed, resumed, several at once.
 
 A server that has imported PyTorch once forks them, so that each starts in a moment.
 """
@@ -18,8 +18,9 @@ from rnncourse.cli import main
 from rnncourse.training.checkpoint import load_checkpoint, save_checkpoint
 
 SERVER = multiprocessing.get_context("forkserver")
+# PyTorch imports its compiler, seconds of work, when it makes the first optimiser.
 SERVER.set_forkserver_preload(
-    ["torch.distributed", "rnncourse.language_model.training", "rnncourse.seq2seq.training", __name__]
+    ["torch._dynamo", "rnncourse.language_model.training", "rnncourse.seq2seq.training", __name__]
 )
 PATIENCE = 120
 """Seconds after which a process is taken to hang."""
@@ -75,21 +76,26 @@ def in_two_processes(arguments, folder):
     return "".join(finish(process, log) for process, log in zip(started, logs, strict=True))
 
 
-def killed_in_the_program(arguments, folder, seed, kills=10):
+def killed_in_the_program(arguments, path, seed, kills=10):
     """Start a run, kill it at a moment drawn among those of :func:`_moments`, resume it, and so on.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+    path : Path
+        Of the checkpoint.
+    seed : int
 
     Returns
     -------
     list of str
         Where each SIGKILL found the process.
     """
-    rng, places = random.Random(seed), []
-    for k in range(kills):
+    rng, places, log = random.Random(seed), [], path.parent.with_suffix(".log")
+    for _ in range(kills):
         here, there = SERVER.Pipe()
-        resume = ["--resume"] if k else []
-        # The first life lasts until there is a checkpoint; a later one may end before its first.
-        process = start([*arguments, *resume], folder / "log", stop=(there, rng.randint(1 if k else 20, 40)))
-        assert here.poll(PATIENCE), (folder / "log").read_text("utf8")
+        process = start(_or_resumed(arguments, path), log, stop=(there, rng.randint(1, 40)))
+        assert here.poll(PATIENCE), log.read_text("utf8")
         places.append(here.recv())
         _kill(process)
     return places
@@ -103,13 +109,12 @@ def killed_by_the_clock(arguments, path, seed, kills=10):
     list of bool
         Whether each SIGKILL left a checkpoint half written.
     """
-    rng, halves = random.Random(seed), []
+    rng, halves, log = random.Random(seed), [], path.parent.with_suffix(".log")
     partial = path.with_name(path.name + ".partial")
-    for k in range(kills):
+    for _ in range(kills):
         partial.unlink(missing_ok=True)
-        before = path.stat().st_mtime_ns if k else None
-        log = path.parent.with_suffix(".log")
-        process = start([*arguments, *(["--resume"] if k else [])], log)
+        before = path.stat().st_mtime_ns if path.exists() else None
+        process = start(_or_resumed(arguments, path), log)
         deadline = time.monotonic() + PATIENCE
         while not path.exists() or path.stat().st_mtime_ns == before:
             assert process.is_alive() and time.monotonic() < deadline, log.read_text("utf8")
@@ -118,6 +123,10 @@ def killed_by_the_clock(arguments, path, seed, kills=10):
         _kill(process)
         halves.append(partial.exists())
     return halves
+
+
+def _or_resumed(arguments, path):
+    return [*arguments, "--resume"] if path.exists() else arguments
 
 
 def _kill(process):

@@ -23,7 +23,7 @@ def lm():
 @lm.command(context_settings={"show_default": True})
 @click.argument("file")
 @click.option("--level", type=click.Choice(["char", "word"]), default="char", help="What a token is.")
-@model_options()
+@model_options("lstm")
 @options(
     click.option("--layers", type=AT_LEAST_1, default=1, help="Recurrent layers, one on the other."),
     click.option(
@@ -36,7 +36,7 @@ def lm():
     click.option("--batch", type=AT_LEAST_1, default=32, help="Streams, over all processes."),
     click.option("--window", type=AT_LEAST_1, default=64, help="Steps that gradients are sent back."),
 )
-@run_options("text", ", its end", "lm")
+@run_options("text", "text, its end", "lm")
 @click.pass_context
 def train(context, file, steps, epochs, every, device, out, resume, **settings):
     """Train a model on FILE, a text in UTF-8.

@@ -1,5 +1,9 @@
 """The commands `rnncourse translate`: a translator of the reader's own sentence pairs."""
 
+import sys
+from contextlib import nullcontext
+from itertools import islice
+
 import click
 
 from rnncourse._commands import (
@@ -36,12 +40,18 @@ def _level(side):
 @click.argument("file", metavar="PAIRS")
 @_level("source")
 @_level("target")
-@model_options()
+@model_options("gru")
 @options(
+    click.option(
+        "--attention",
+        type=click.Choice(["none", "additive", "general", "dot"]),
+        default="none",
+        help="How the decoder scores what it attends to; needs the GRU.",
+    ),
     click.option("--reverse", is_flag=True, help="Read the source from its end."),
     click.option("--batch", type=AT_LEAST_1, default=64, help="Pairs, over all processes."),
 )
-@run_options("pairs", " (of different sources), drawn", "translator")
+@run_options("pairs", "sources, drawn by --seed", "translator")
 @click.pass_context
 def train(context, file, steps, epochs, every, device, out, resume, **settings):
     """Train a translator on PAIRS, a file in UTF-8 with a source, a tab and its translation on each line.
@@ -53,12 +63,16 @@ def train(context, file, steps, epochs, every, device, out, resume, **settings):
     Words that occur once are learnt as the unknown word, <unk>.
 
     Several GPUs: torchrun --nproc-per-node 2 -m rnncourse.cli translate train PAIRS; several machines: the
-    same on each, with torchrun's --nnodes and --rdzv-endpoint. The processes share --batch evenly; all must
-    see the same PAIRS and --out, and the first one writes.
+    same on each, with torchrun's --nnodes and --rdzv-endpoint. The processes share each batch; all must see
+    the same PAIRS and --out, and the first one writes.
     """
     with one_sentence(SMALLER):
         from rnncourse.data.files import read_pairs
-        from rnncourse.seq2seq.training import Settings, load_run, train_pairs
+        from rnncourse.seq2seq.training import Settings, count_exact, load_run, load_translator, train_pairs
+
+        def finish(pairs, path, device):
+            exact, sources = count_exact(load_translator(path, device), pairs)
+            return f"with it, {exact} of {sources} held-out sources are translated to the letter"
 
         run_training(
             context,
@@ -72,6 +86,7 @@ def train(context, file, steps, epochs, every, device, out, resume, **settings):
             device=device,
             out=out,
             resume=resume,
+            finish=finish,
         )
 
 
@@ -102,27 +117,23 @@ def run(checkpoint, file, max_length, device):
                 if unknown:
                     click.echo(f"line {i}: unknown, read as <unk>: {' '.join(unknown)}", err=True)
                 if translation.cut:
-                    click.echo(
-                        f"line {i}: the translation is cut off, --max-length makes it longer", err=True
-                    )
+                    tokens = 2 * translator.longest if max_length is None else max_length
+                    click.echo(f"line {i}: cut off after {tokens} tokens, see --max-length", err=True)
 
 
 def _chunks(file):
     """The lines of a file or of the standard input, some at a time, with the number of the first of them."""
-    name = "the input" if file == "-" else file
-    stream = click.get_binary_stream("stdin") if file == "-" else click.open_file(file, "rb")
-    at_once = 1 if stream.isatty() else BATCH
-    with stream:
-        chunk = []
-        for number, line in enumerate(stream, start=1):
-            try:
-                chunk.append(line.decode("utf-8-sig" if number == 1 else "utf-8").strip())
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{name} is not UTF-8: line {number} has the byte 0x{line[error.start]:02x}"
-                ) from None
-            if len(chunk) == at_once:
-                yield number - len(chunk) + 1, chunk
-                chunk = []
-        if chunk:
-            yield number - len(chunk) + 1, chunk
+    with nullcontext(sys.stdin.buffer) if file == "-" else open(file, "rb") as stream:
+        numbered = enumerate(stream, start=1)
+        # Whoever types a line waits for its translation.
+        while chunk := list(islice(numbered, 1 if stream.isatty() else BATCH)):
+            lines = []
+            for number, line in chunk:
+                try:
+                    lines.append(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                except UnicodeDecodeError as error:
+                    name = "the input" if file == "-" else file
+                    raise ValueError(
+                        f"{name} is not UTF-8: line {number} has the byte 0x{line[error.start]:02x}"
+                    ) from None
+            yield chunk[0][0], lines

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from rnncourse._checks import check_choice
+from rnncourse.attention.torch import AttentionSeq2Seq
 from rnncourse.data.pairs import (
     END,
     SPECIALS,
@@ -22,6 +23,7 @@ from rnncourse.training.resume import load_resumable, text_hash, train_resumable
 
 KIND = "rnncourse translate, format 1"
 LEVELS = ("word", "char")
+ATTENTION = ("none", "additive", "general", "dot")
 POOL = 50
 """Batches among which pairs are sorted by length."""
 
@@ -32,10 +34,12 @@ class Settings(NamedTuple):
     source_level: str = "word"
     """``"word"`` or ``"char"``."""
     target_level: str = "word"
-    cell: str = "lstm"
+    cell: str = "gru"
     hidden: int = 128
     embedding: int | None = None
     """As many as hidden if not given."""
+    attention: str = "none"
+    """Score by which the decoder attends to the source, ``"additive"``, ``"general"`` or ``"dot"``."""
     reverse: bool = False
     """Whether the source is read from its end."""
     batch: int = 64
@@ -105,10 +109,16 @@ def split_pairs(pairs, settings):
         [[row for row, a in zip(side, apart, strict=True) if a == held] for side in sides]
         for held in (False, True)
     )
-    vocabularies = [
-        WordVocabulary.of(side, min_count=2 if level == "word" else 1, specials=SPECIALS)
-        for side, level in zip(train, levels, strict=True)
-    ]
+    vocabularies = []
+    for name, side, level in zip(("sources", "targets"), train, levels, strict=True):
+        try:
+            made = WordVocabulary.of(side, min_count=2 if level == "word" else 1, specials=SPECIALS)
+        except ValueError:
+            raise ValueError(
+                f"no word of the {name} occurs twice, as a word must to be learnt: more pairs or level char "
+                "may help"
+            ) from None
+        vocabularies.append(made)
     return make_pairs(*train, vocabularies=vocabularies), make_pairs(*held_out, vocabularies=vocabularies)
 
 
@@ -213,8 +223,14 @@ def train_pairs(
 
 def build_model(settings, V_source, V_target):
     """Encoder and decoder of the settings, with so many tokens on each side."""
-    E = settings.hidden if settings.embedding is None else settings.embedding
-    return Seq2Seq(V_source, V_target, E, settings.hidden, settings.cell)
+    H, cell, score = settings.hidden, settings.cell, settings.attention
+    E = H if settings.embedding is None else settings.embedding
+    check_choice("attention", score, ATTENTION)
+    if score == "none":
+        return Seq2Seq(V_source, V_target, E, H, cell)
+    if cell != "gru":
+        raise ValueError(f"attention is for the cell 'gru', got {cell!r}")
+    return AttentionSeq2Seq(V_source, V_target, E, H, score=score)
 
 
 def load_run(path):
@@ -285,6 +301,49 @@ class Translation(NamedTuple):
     """Tokens of the source that were read as ``<unk>``."""
     cut: bool
     """Whether it was cut off at the largest length."""
+
+
+class Exact(NamedTuple):
+    """How many held-out sources are translated to the letter."""
+
+    exact: int
+    sources: int
+    """All, or as many as were tried."""
+
+
+def count_exact(translator, pairs, most=1000, B=64):
+    """Translate the sources that a run held out, and compare with their translations.
+
+    Parameters
+    ----------
+    translator : Translator
+        Of a run on these pairs.
+    pairs : sequence of (str, str)
+        Source and target.
+    most : int
+        Try so many of the sources.
+    B : int
+        Sentences at a time.
+
+    Returns
+    -------
+    Exact
+        A source with several translations counts once, and any of them is right.
+    """
+    settings = translator.settings
+    _, held_out = split_pairs(pairs, settings)
+    right = {}
+    for source, target in zip(held_out.source, held_out.target, strict=True):
+        right.setdefault(join(source, settings.source_level), set()).add(join(target, settings.target_level))
+    sources = list(right)[:most]
+    # Longer ones would be wrong.
+    longest = max(len(target) for target in held_out.target) + 1
+    exact = 0
+    for start in range(0, len(sources), B):
+        part = sources[start : start + B]
+        found = translate(translator, part, longest)
+        exact += sum(f.text in right[source] for source, f in zip(part, found, strict=True))
+    return Exact(exact, len(sources))
 
 
 def translate(translator, sentences, max_length=None):
