@@ -8,6 +8,7 @@ import click
 
 from rnncourse._commands import (
     AT_LEAST_1,
+    Fault,
     checkpoint_file,
     find_device,
     model_options,
@@ -94,23 +95,35 @@ def train(context, file, steps, epochs, every, device, out, resume, **settings):
 @click.argument("checkpoint")
 @click.argument("file", default="-")
 @click.option(
+    "--beam",
+    type=AT_LEAST_1,
+    default=1,
+    help="Width of the search; 1 takes the likeliest token at each step.",
+)
+@click.option(
+    "--alpha", type=float, default=0.0, help="Divide log P by length ** alpha, with --beam above 1."
+)
+@click.option(
     "--max-length", type=AT_LEAST_1, help="Tokens of a translation.  [default: twice the longest in training]"
 )
 @click.option("--device", default="cpu")
-def run(checkpoint, file, max_length, device):
+def run(checkpoint, file, device, max_length, **search):
     """Translate FILE with the best model in CHECKPOINT, a file or its folder: a line for each line.
 
     Without FILE, or with -, it reads what it is sent. Words that the model does not know are read as <unk>,
     and named once.
     """
-    with one_sentence("FILE"):
+    with one_sentence("--beam"):
+        if search["alpha"] and search["beam"] == 1:
+            raise Fault("--alpha compares translations of a beam: it needs --beam of 2 or more")
         from rnncourse.seq2seq.training import load_translator
         from rnncourse.seq2seq.training import translate as translated
 
         translator = load_translator(checkpoint_file(checkpoint), find_device(device))
         named = set()
         for number, sentences in _chunks(file):
-            for i, translation in enumerate(translated(translator, sentences, max_length), start=number):
+            found = translated(translator, sentences, max_length, **search)
+            for i, translation in enumerate(found, start=number):
                 click.echo(translation.text)
                 unknown = [token for token in dict.fromkeys(translation.unknown) if token not in named]
                 named.update(unknown)

@@ -6,11 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from rnncourse._checks import check_choice
+from rnncourse._checks import check_choice, check_positive
 from rnncourse.attention.torch import AttentionSeq2Seq
+from rnncourse.beam_search.torch import beam_search
 from rnncourse.data.pairs import (
     END,
     SPECIALS,
+    START,
     decode_targets,
     encode_sources,
     make_pairs,
@@ -346,8 +348,8 @@ def count_exact(translator, pairs, most=1000, B=64):
     return Exact(exact, len(sources))
 
 
-def translate(translator, sentences, max_length=None):
-    """Translate sentences, each with the likeliest token at each step.
+def translate(translator, sentences, max_length=None, beam=1, alpha=0.0):
+    """Translate sentences.
 
     Parameters
     ----------
@@ -355,12 +357,23 @@ def translate(translator, sentences, max_length=None):
     sentences : sequence of str
     max_length : int, optional
         Cut a translation after so many tokens; by default after twice as many as the longest in training had.
+    beam : int
+        1 takes the likeliest token at each step; more are the width of a beam search.
+    alpha : float
+        Exponent of the length by which a beam search divides log P.
 
     Returns
     -------
     list of Translation
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
     """
     model, source_vocabulary, target_vocabulary, settings, longest = translator
+    check_positive("beam", beam)
+    max_length = 2 * longest if max_length is None else max_length
     tokens = [tokenise(sentence.strip(), settings.source_level) for sentence in sentences]
     places = [i for i, row in enumerate(tokens) if row]
     found = [Translation("", (), False)] * len(tokens)
@@ -369,16 +382,29 @@ def translate(translator, sentences, max_length=None):
     device = model.output.weight.device
     rows = [tokens[i] for i in places]
     source, lengths = encode_sources(rows, source_vocabulary, reverse=settings.reverse)
-    ids = greedy(
-        model,
-        torch.from_numpy(source).to(device),
-        torch.from_numpy(lengths),
-        2 * longest if max_length is None else max_length,
-    )
-    ids = ids.cpu().numpy()
-    for place, row, words, column in zip(
-        places, rows, decode_targets(ids, target_vocabulary), ids.T, strict=True
-    ):
+    source, lengths = torch.from_numpy(source).to(device), torch.from_numpy(lengths)
+    if beam == 1:
+        ids = greedy(model, source, lengths, max_length).cpu().numpy()
+        ended = (ids == END).any(axis=0)
+    else:
+        ids, ended = _search(model, source, lengths, K=beam, alpha=alpha, max_length=max_length)
+    texts = decode_targets(ids, target_vocabulary)
+    for place, row, words, end in zip(places, rows, texts, ended, strict=True):
         unknown = tuple(join([t], settings.source_level) for t in row if t not in source_vocabulary)
-        found[place] = Translation(join(words, settings.target_level), unknown, END not in column)
+        found[place] = Translation(join(words, settings.target_level), unknown, not end)
     return found
+
+
+@torch.no_grad()
+def _search(model, source, lengths, **settings):
+    """Ids (T, B) of the best of a beam, ``END`` behind each; and which were ended by the model, (B,)."""
+
+    def step(tokens, state):
+        logits, state = model.step(tokens, state)
+        return logits.log_softmax(-1), state
+
+    _, state = model.encode(source, lengths)
+    B = source.shape[1]
+    beams = beam_search(step, state, B, bos=START, eos=END, axis=1, **settings)
+    ids, last = beams.tokens[:, :, 0], beams.lengths[:, 0] - 1
+    return ids, ids[last, range(B)] == END
