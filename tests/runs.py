@@ -11,8 +11,10 @@ import socket
 import sys
 import time
 from pathlib import Path
+from threading import RLock
 
 import torch
+from tqdm import tqdm
 
 from rnncourse.cli import main
 from rnncourse.training.checkpoint import load_checkpoint, save_checkpoint
@@ -102,7 +104,7 @@ def killed_in_the_program(arguments, path, seed, kills=10):
 
 
 def killed_by_the_clock(arguments, path, seed, kills=10):
-    """Start a run, kill it up to 50 ms after it wrote a checkpoint, resume it, and so on.
+    """Start a run, kill it up to 50 ms after it wrote one to four checkpoints, resume it, and so on.
 
     Returns
     -------
@@ -113,16 +115,22 @@ def killed_by_the_clock(arguments, path, seed, kills=10):
     partial = path.with_name(path.name + ".partial")
     for _ in range(kills):
         partial.unlink(missing_ok=True)
-        before = path.stat().st_mtime_ns if path.exists() else None
+        written = [_written(path)]
         process = start(_or_resumed(arguments, path), log)
-        deadline = time.monotonic() + PATIENCE
-        while not path.exists() or path.stat().st_mtime_ns == before:
+        deadline, last = time.monotonic() + PATIENCE, rng.randint(1, 4)
+        while len(written) <= last:
             assert process.is_alive() and time.monotonic() < deadline, log.read_text("utf8")
             time.sleep(0.001)
+            if (now := _written(path)) != written[-1]:
+                written.append(now)
         time.sleep(rng.uniform(0, 0.05))
         _kill(process)
         halves.append(partial.exists())
     return halves
+
+
+def _written(path):
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _or_resumed(arguments, path):
@@ -141,6 +149,8 @@ def _command(arguments, log, environment, stop):
     os.dup2(out, 2)
     os.environ.update(environment)
     torch.set_num_threads(1)
+    # By default tqdm takes a lock between processes, which a killed one leaves behind.
+    tqdm.set_lock(RLock())
     if stop is not None:
         _moments(*stop)
     main(arguments)
