@@ -82,8 +82,6 @@ def pad(sequences, padding=PAD):
 def length_mask(lengths, T):
     """Which positions hold something: True before the end of each sequence, False at padding.
 
-    Implements :eq:`seq2seq-mask` of book/seq2seq.
-
     Parameters
     ----------
     lengths : (B,) array of int
@@ -214,8 +212,6 @@ def encode_sources(sentences, vocabulary, *, reverse=False):
 
 def pair_batch(data, indices=None, *, reverse=False):
     """Some of the pairs as ids, ready for teacher forcing.
-
-    Implements :eq:`seq2seq-shift` of book/seq2seq.
 
     Parameters
     ----------
