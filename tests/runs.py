@@ -97,8 +97,13 @@ def killed_in_the_program(arguments, path, seed, kills=10):
     for _ in range(kills):
         here, there = SERVER.Pipe()
         process = start(_or_resumed(arguments, path), log, stop=(there, rng.randint(1, 40)))
+        # Only the process itself holds this end now: if it stops by itself, poll and recv see that.
+        there.close()
         assert here.poll(PATIENCE), log.read_text("utf8")
-        places.append(here.recv())
+        try:
+            places.append(here.recv())
+        except EOFError:
+            raise AssertionError(log.read_text("utf8")) from None
         _kill(process)
     return places
 

@@ -180,7 +180,7 @@ def train_pairs(
         share = lengths[mine].sum() / lengths[indices].sum()
         # A process without a pair goes through the motions, as the others wait for its gradient.
         part = pair_batch(data, mine if len(mine) else indices[:1], reverse=settings.reverse)
-        return to_tensors(part, device), size * share
+        return to_tensors(part, device), float(size * share)
 
     def loss(model, batch):
         part, weight = batch
