@@ -485,6 +485,9 @@ def test_the_best_weights_are_kept(text, tmp_path):
     assert f"came after {steps} of 20 steps" in lm(*resume, "20")
     again = load_run(tmp_path / "checkpoint.pt")["best"]
     assert all(torch.equal(again[name], tensor) for name, tensor in run["best"].items())
+    # It went on from the last weights, not from the best.
+    lm("train", text, *SMALL, "--lr", "3", "--steps", "20", "--out", tmp_path / "whole")
+    assert_same_run(KIND, tmp_path / "checkpoint.pt", tmp_path / "whole" / "checkpoint.pt")
 
 
 # Checkpoints.

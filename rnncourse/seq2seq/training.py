@@ -385,26 +385,22 @@ def translate(translator, sentences, max_length=None, beam=1, alpha=0.0):
     source, lengths = torch.from_numpy(source).to(device), torch.from_numpy(lengths)
     if beam == 1:
         ids = greedy(model, source, lengths, max_length).cpu().numpy()
-        ended = (ids == END).any(axis=0)
     else:
-        ids, ended = _search(model, source, lengths, K=beam, alpha=alpha, max_length=max_length)
+        ids = _search(model, source, lengths, K=beam, alpha=alpha, max_length=max_length)
     texts = decode_targets(ids, target_vocabulary)
-    for place, row, words, end in zip(places, rows, texts, ended, strict=True):
+    for place, row, words, column in zip(places, rows, texts, ids.T, strict=True):
         unknown = tuple(join([t], settings.source_level) for t in row if t not in source_vocabulary)
-        found[place] = Translation(join(words, settings.target_level), unknown, not end)
+        found[place] = Translation(join(words, settings.target_level), unknown, END not in column)
     return found
 
 
 @torch.no_grad()
 def _search(model, source, lengths, **settings):
-    """Ids (T, B) of the best of a beam, ``END`` behind each; and which were ended by the model, (B,)."""
+    """Ids (T, B) of the best of a beam, with ``END`` where one ends, and behind it."""
 
     def step(tokens, state):
         logits, state = model.step(tokens, state)
         return logits.log_softmax(-1), state
 
     _, state = model.encode(source, lengths)
-    B = source.shape[1]
-    beams = beam_search(step, state, B, bos=START, eos=END, axis=1, **settings)
-    ids, last = beams.tokens[:, :, 0], beams.lengths[:, 0] - 1
-    return ids, ids[last, range(B)] == END
+    return beam_search(step, state, source.shape[1], bos=START, eos=END, axis=1, **settings).tokens[:, :, 0]
