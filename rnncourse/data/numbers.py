@@ -8,7 +8,7 @@ from num2words import num2words
 from rnncourse._checks import check_choice, check_positive
 
 LARGEST = 999_999
-"""From a million on German writes nouns, apart and with a plural: "zwei Millionen"."""
+"""From a million on German writes nouns, apart and with a plural ("zwei Millionen")."""
 
 FORMS = ("digits", "english", "german")
 """How a number can be written."""
