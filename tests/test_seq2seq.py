@@ -27,7 +27,17 @@ from rnncourse.data.pairs import (
     pair_batches,
 )
 from rnncourse.optim._tree import tree_leaves, tree_map
-from rnncourse.seq2seq import experiment
+from rnncourse.seq2seq.experiment import (
+    SETTING,
+    draw_data,
+    learn_pairs,
+    length_groups,
+    measure,
+    number_data,
+    pack,
+    summarise,
+    unpack,
+)
 from rnncourse.seq2seq.numpy import (
     decode_step,
     encode,
@@ -418,11 +428,11 @@ def test_grammar_pairs():
 def test_scores_equal_sacrebleu_and_plain_counting():
     data = grammar_pairs(np.random.default_rng(11), 40, clauses=[0, 8])
     params = seq2seq_init(np.random.default_rng(12), 123, 177, 4, 6)
-    measured = experiment.measure(params, data)
+    measured = measure(params, data)
     # A random model says nothing right: put references, and one cut short, in the place of its translations.
     measured["hypotheses"] = [*data.target[:30], *(t[:-1] for t in data.target[30:])]
-    groups = experiment.length_groups(data)
-    found = experiment.summarise(measured, data, [g for g in groups if len(g)])["bleu"]
+    groups = length_groups(data)
+    found = summarise(measured, data, [g for g in groups if len(g)])["bleu"]
     tool = sacrebleu.BLEU(tokenize="none", smooth_method="none")
     for score, group in zip(found, [g for g in groups if len(g)], strict=True):
         hypotheses, references = (
@@ -440,7 +450,7 @@ def test_scores_equal_sacrebleu_and_plain_counting():
 
 def test_a_packed_model_is_nearly_the_model():
     params = seq2seq_init(np.random.default_rng(13), 123, 177, 8, 12)
-    unpacked = experiment.unpack(experiment.pack(params))
+    unpacked = unpack(pack(params))
     assert type(unpacked) is type(params)
     for (name, a), (_, b) in zip(tree_leaves(params), tree_leaves(unpacked), strict=True):
         assert a.shape == b.shape, name
@@ -450,17 +460,17 @@ def test_a_packed_model_is_nearly_the_model():
 
 
 def test_training_lowers_the_loss_and_tests_are_not_learnt_from():
-    data = experiment.draw_data(0, pairs=300)
+    data = draw_data(0, pairs=300)
     assert not set(data.learn.source) & {*data.natural.source, *data.long.source}
     assert len(set(data.natural.source)) == 1000 and len(set(data.long.source)) == 1300
-    setting = experiment.SETTING | {"steps": 40, "last": 10, "B": 32}
+    setting = SETTING | {"steps": 40, "last": 10, "B": 32}
     for epsilon in (1.0, 0.5):
-        _, losses = experiment.learn_pairs(data.learn, 0, setting, 8, epsilon=epsilon)
+        _, losses = learn_pairs(data.learn, 0, setting, 8, epsilon=epsilon)
         assert len(losses) == 50 and losses[-9:].mean() < losses[:9].mean() - 0.5
 
 
 def test_number_data_is_apart():
-    learn, test = experiment.number_data(0, "digits", pairs=300, tests=80)
+    learn, test = number_data(0, "digits", pairs=300, tests=80)
     assert not set(learn.source) & set(test.source)
     assert (len(learn.source), len(test.source)) == (300, 80)
 

@@ -44,7 +44,7 @@ RUNS = {
 SEEDS = 3
 EDGES = (4, 6, 8, 10, 12, 15, 19)
 """Source lengths at which a bin begins; the last one is open."""
-NUMBERS = {"pairs": 10000, "B": 64, "E": 16, "H": 64, "steps": 600, "last": 150} | RATES
+NUMBERS = {"pairs": 10000, "B": 64, "E": 16, "H": 64, "steps": 1200, "last": 300} | RATES
 LIVE_STEPS = 20
 
 
