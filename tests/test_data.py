@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from num2words import num2words
 
 from rnncourse.data import tales
-from rnncourse.data.files import read_text
+from rnncourse.data.files import read_pairs, read_text
 from rnncourse.data.memory import adding, anbn, anbncn, copy_memory, dyck, parity, recall
 from rnncourse.data.numbers import LARGEST, number_pairs, write_number
 from rnncourse.data.pydocs import pydocs_text
 from rnncourse.data.tales import Tale, load_tales, tales_text
 from rnncourse.data.text import Vocabulary, contiguous_batches
-from rnncourse.data.words import WordVocabulary, split_sentences
+from rnncourse.data.words import JOINER, WordVocabulary, join_words, split_sentences, split_words
 
 sizes = st.integers(1, 6)
 seeds = st.integers(0, 2**32 - 1)
@@ -423,6 +423,36 @@ def test_read_text_in_another_encoding(tmp_path, end, mark):
     (tmp_path / "a.txt").write_bytes(mark + end.join([b"one", b"two", "naïve".encode("latin-1"), b"\xff"]))
     with pytest.raises(ValueError, match=r"a\.txt is not UTF-8: line 3 has the byte 0xef$"):
         read_text(tmp_path / "a.txt")
+
+
+# Sentences
+
+
+@pytest.mark.parametrize(
+    "sentence, words",
+    [
+        ("Go on.", "Go on ￭."),
+        ('"Go!" he said.', '"￭ Go ￭! ￭" he said ￭.'),
+        ("well-known", "well ￭-￭ known"),
+        ("Allez -y , n'est-ce pas ?", "Allez -￭ y , n'est ￭-￭ ce pas ?"),
+        ("n' aime", "n ￭' aime"),
+        ("(a)(b) ...", "(￭ a ￭) ￭(￭ b ￭) . ￭. ￭."),
+        ("", ""),
+    ],
+)
+def test_words_and_marks_of_a_sentence(sentence, words):
+    assert split_words(sentence) == words.split()
+    assert join_words(split_words(sentence)) == sentence
+
+
+@given(st.text(st.characters(exclude_characters=JOINER)))
+def test_a_sentence_comes_back_but_for_its_blanks(sentence):
+    assert join_words(split_words(sentence)) == " ".join(sentence.split())
+
+
+def test_pairs_of_a_file(tmp_path):
+    (tmp_path / "a.tsv").write_text("Go.\tVa !\tCC-BY\n\n  Hi \t Salut\r\n", encoding="utf8")
+    assert read_pairs(tmp_path / "a.tsv") == [("Go.", "Va !"), ("Hi", "Salut")]
 
 
 # Numbers
