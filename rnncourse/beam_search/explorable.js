@@ -141,7 +141,7 @@ function render({ model, el }) {
     const cells = [...y.keys()].map((id) => {
       const [x, top_] = at(id);
       const c = seen.get(id);
-      const style = `position: absolute; left: ${x}px; top: ${top_ + 2}px; width: ${column - 42}px; min-height: 26px; height: 26px; white-space: nowrap; `;
+      const style = `position: absolute; left: ${x}px; top: ${top_ + 2}px; width: ${column - 42}px; min-height: 26px; height: 26px; white-space: nowrap; box-sizing: border-box; `;
       if (!c) return html("div", { class: "xp-label", style: `${style}font-size: 13px; line-height: 26px`, "aria-hidden": "true" }, `\u00b7 ${name(id)}`);
       const step = tokensOf(id).length;
       const ends = c.score !== null;
