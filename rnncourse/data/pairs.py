@@ -11,7 +11,7 @@ from rnncourse.data.words import UNKNOWN, WordVocabulary
 from rnncourse.training.numpy import bucket_batches
 
 SPECIALS = ("<pad>", "<s>", "</s>", UNKNOWN)
-"""The first words of every vocabulary here: padding, start, end, unknown word."""
+"""The first words of every vocabulary here; padding, start, end, unknown word."""
 PAD, START, END, UNK = range(4)
 
 
@@ -35,9 +35,9 @@ class PairBatch(NamedTuple):
     source_lengths: np.ndarray
     """(B,) of int."""
     target_input: np.ndarray
-    """(T, B) of int: ``START``, then the words of the translation."""
+    """(T, B) of int, ``START`` and the words of the translation."""
     target: np.ndarray
-    """(T, B) of int: the words of the translation, then ``END``."""
+    """(T, B) of int, the words of the translation and ``END``."""
     target_lengths: np.ndarray
     """(B,) of int, ``END`` counted."""
 
@@ -81,8 +81,6 @@ def pad(sequences, padding=PAD):
 
 def length_mask(lengths, T):
     """Which positions hold something: True before the end of each sequence, False at padding.
-
-    Implements :eq:`seq2seq-mask` of book/seq2seq.
 
     Parameters
     ----------
@@ -214,8 +212,6 @@ def encode_sources(sentences, vocabulary, *, reverse=False):
 
 def pair_batch(data, indices=None, *, reverse=False):
     """Some of the pairs as ids, ready for teacher forcing.
-
-    Implements :eq:`seq2seq-shift` of book/seq2seq.
 
     Parameters
     ----------

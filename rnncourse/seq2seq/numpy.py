@@ -6,17 +6,18 @@ import numpy as np
 
 from rnncourse._checks import (
     check_choice,
+    check_floats,
     check_ids,
     check_lengths,
     check_positive,
     check_sequence,
     check_shape,
 )
-from rnncourse._numerics import log_softmax
+from rnncourse._numerics import log_softmax, softmax
 from rnncourse.bptt.numpy import cross_entropy_backward
 from rnncourse.data.pairs import END, PAD, START, PairBatch, length_mask
 from rnncourse.embeddings.numpy import EmbeddingCache, embedding_backward, embedding_forward, embedding_init
-from rnncourse.language_model.numpy import CELLS, LMCache, LMParams, lm_backward, lm_forward, lm_init
+from rnncourse.language_model.numpy import CELLS, LMCache, LMParams, draw, lm_backward, lm_forward, lm_init
 from rnncourse.lstm.numpy import LSTMParams
 from rnncourse.rnn.numpy import cross_entropy_forward
 
@@ -364,8 +365,6 @@ def seq2seq_logprob(batch, params):
 def greedy(source, lengths, params, max_length=50):
     """Translate, taking the likeliest word at each step and reading it as the next input.
 
-    Implements :eq:`seq2seq-greedy` of book/seq2seq.
-
     Parameters
     ----------
     source : (S, B) array of int
@@ -398,6 +397,109 @@ def greedy(source, lengths, params, max_length=50):
     ids = np.array(ids)
     ended = ids == END
     return ids, np.where(ended.any(axis=0), ended.argmax(axis=0) + 1, len(ids))
+
+
+def scheduled_inputs(rng, batch, params, epsilon):
+    """What the decoder reads in scheduled sampling: each word the right one or the model's own, by a coin.
+
+    Source: Bengio et al. (2015), with the model's word drawn from its distribution. No gradient goes through
+    the choice, so a step of training is :func:`seq2seq_loss` with these inputs, the targets unchanged.
+
+    Parameters
+    ----------
+    rng : np.random.Generator
+    batch : PairBatch
+    params : Seq2SeqParams
+    epsilon : float
+        Probability of the right word, in [0, 1]: 1 is teacher forcing, 0 feeds the model's words alone.
+
+    Returns
+    -------
+    (T, B) array of int
+        The first row is that of ``batch.target_input``: nothing was said before it.
+
+    Raises
+    ------
+    ValueError
+        If a shape or dtype does not fit, or an id, a length or `epsilon` is out of range.
+    """
+    if not 0 <= epsilon <= 1:
+        raise ValueError(f"epsilon must lie in [0, 1], got {epsilon!r}")
+    inputs = np.array(batch.target_input)
+    _, state = encode(batch.source, batch.source_lengths, params)
+    for t in range(1, len(inputs)):
+        logits, state = decode_step(inputs[t - 1], state, params)
+        right = rng.random(inputs.shape[1]) < epsilon
+        inputs[t] = np.where(right, inputs[t], draw(rng, softmax(logits)))
+    return inputs
+
+
+def scheduled_optimum(joint, epsilon):
+    """What scheduled sampling makes the best model of two words say about the second one.
+
+    Implements :eq:`seq2seq-scheduled` of book/seq2seq. Source: Huszár (2015), who shows it for two symbols
+    and epsilon = 0; here for any share of right words.
+
+    Parameters
+    ----------
+    joint : (V, V) array
+        P(first word, second word); every first word has some probability.
+    epsilon : float
+        Probability with which the right first word is read; otherwise one drawn from its distribution.
+
+    Returns
+    -------
+    (V, V) array
+        Row i is the distribution of the second word after the first word i was read.
+
+    Raises
+    ------
+    ValueError
+        If `joint` is no such distribution, or `epsilon` is out of range.
+    """
+    joint = np.asarray(joint)
+    check_shape("joint", joint, V=len(joint), V_=len(joint))
+    check_floats(joint=joint)
+    if joint.min() < 0 or joint.sum(axis=1).min() <= 0 or abs(joint.sum() - 1) > 1e-6:
+        raise ValueError("joint must be at least 0, sum to 1, and have no row of zeros")
+    if not 0 <= epsilon <= 1:
+        raise ValueError(f"epsilon must lie in [0, 1], got {epsilon!r}")
+    return epsilon * joint / joint.sum(axis=1, keepdims=True) + (1 - epsilon) * joint.sum(axis=0)
+
+
+def time_lags(alignment, S, reverse=False):
+    """Steps between reading a source word and saying each word that translates it.
+
+    Implements :eq:`seq2seq-lag` of book/seq2seq. Source: Sutskever, Vinyals and Le (2014) speak of the
+    "minimal time lag"; the term is from Hochreiter and Schmidhuber (1997).
+
+    Parameters
+    ----------
+    alignment : (n, 2) array of int
+        Pairs (index of a source word, index of a target word), from 0.
+    S : int
+        Words of the source.
+    reverse : bool
+        Whether the source is read from its last word to its first.
+
+    Returns
+    -------
+    (n,) array of float
+        In steps; the reading of ``<s>`` is the first step of the target.
+
+    Raises
+    ------
+    ValueError
+        If there are no pairs, or an index is out of range.
+    """
+    check_positive("S", S)
+    alignment = np.asarray(alignment)
+    check_sequence("alignment", alignment, n=None, two=2)
+    check_ids("alignment", alignment, alignment.max() + 1)
+    i, j = alignment.T
+    if i.max() >= S:
+        raise ValueError(f"alignment must hold source indices below S = {S}, got {i.max()}")
+    return 1.0 + j + (i if reverse else S - 1 - i)
 
 
 def _cell(params):

@@ -172,8 +172,6 @@ def seq2seq_loss(model, batch):
 def greedy(model, source, lengths, max_length=50):
     """Translate, taking the likeliest word at each step and reading it as the next input.
 
-    Implements :eq:`seq2seq-greedy` of book/seq2seq.
-
     Parameters
     ----------
     model : Seq2Seq
