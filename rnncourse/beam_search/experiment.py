@@ -47,7 +47,7 @@ SETTINGS = {
     "widths": [1, 2, 4, 8, 16, 32, 64],
     "alphas": [0.0, 0.5, 1.0, 1.5],
     "stopping_alphas": [0.0, 1.0],
-    "exact_limit": 3000,
+    "exact_limit": 2000,
 }
 
 
