@@ -62,7 +62,8 @@ def _draw_step(rng):
 
 def _draw_score(rng):
     n = int(rng.integers(3, 7))
-    return -rng.exponential(5, size=n), rng.integers(1, 20, n), float(rng.uniform(0.3, 1.2))
+    # From 2 on: one of the mistakes divides by (T - 1)^alpha.
+    return -rng.exponential(5, size=n), rng.integers(2, 20, n), float(rng.uniform(0.3, 1.2))
 
 
 def _call_score(function, logprob, T, alpha):
