@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnncourse._numerics import log_softmax
+from rnncourse.beam_search.explorable import LANGUAGES, compute
 from rnncourse.beam_search.numpy import (
     beam_search,
     exact_search,
@@ -133,11 +134,14 @@ def check_against_plain(found, case, T, eos, start, step):
         check_parity(numbers, {"score": [p[0] for p in pool], "logprob": [p[1] for p in pool]}, 1e-12)
 
 
-def plain_extend(step, state):
-    """What `search` wants, by sorting all candidates."""
+def plain_extend(step, start):
+    """What `search` wants, by sorting all candidates; each search begins at `start`."""
+    state = start
 
     def extend(rows, tokens, live, M, banned):
         nonlocal state
+        if (tokens == BOS).all():
+            state = start
         logp, state = step(tokens, (state[0][rows], None))
         total = live[:, :, None] + logp.reshape(*live.shape, -1)
         if banned is not None:
@@ -548,3 +552,14 @@ def test_search_on_cuda():
     # bfloat16 keeps 8 bits: a logit of 10 is off by up to 0.04 at each of six steps, and the state drifts.
     check_device("cuda", torch.float32, 1e-4)
     check_device("cuda", torch.bfloat16, 0.5)
+
+
+def test_explorable_chooses_as_the_search_does_and_wider_is_no_worse_there():
+    for rows in LANGUAGES.values():
+        for alpha in (0.0, 0.4, 1.0, 1.5):
+            scores = []
+            for K in range(1, 5):
+                found = compute({"rows": rows, "K": K, "alpha": alpha, "picks": [None, None]})
+                assert found["pool"][0][1] == pytest.approx(found["beam"]["score"], rel=1e-12)
+                scores.append(found["beam"]["score"])
+            assert (np.diff(scores) >= 0).all()

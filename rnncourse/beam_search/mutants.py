@@ -87,12 +87,13 @@ SEARCH = (
         label="beam-step",
     ),
     Mutant(
-        "ended hypotheses go on",
+        "ended hypotheses keep their places",
         search,
-        "live = np.where(ends, -np.inf, value).astype(value.dtype)",
-        "live = np.where(t == max_length, -np.inf, value).astype(value.dtype)",
+        'np.argsort(ends, axis=1, kind="stable")',
+        'np.argsort(ends & False, axis=1, kind="stable")',
         agrees="nothing ends",
-        hint="Your search goes on after </s>: an output that has ended has no continuation.",
+        hint="Your beam gets narrower with each output that ends: an ended hypothesis leaves the beam, and "
+        "the best K that go on fill it.",
         label="beam-pool",
     ),
     Mutant(

@@ -9,7 +9,6 @@ from rnncourse._checks import check_ids, check_lengths, check_sequence
 from rnncourse.beam_search.search import (
     Beams,
     Settings,
-    best_attainable,
     check_logp,
     check_settings,
     check_state,
@@ -250,25 +249,25 @@ def exact_search(
     heap = [(-0.0, next(number), 0.0, (), state)]
     while heap and -heap[0][0] > floor and continued < limit:
         nodes = [heapq.heappop(heap) for _ in range(min(width, len(heap), limit - continued))]
-        nodes = [node for node in nodes if -node[0] > floor]
         continued += len(nodes)
         states = _stack([node[4] for node in nodes], axis)
         logp, states = step(np.array([node[3][-1] if node[3] else bos for node in nodes]), states)
-        for i, (_, _, logprob, text, _) in enumerate(nodes):
-            total, t = logprob + logp[i], len(text) + 1
+        total = np.array([[node[2]] for node in nodes]) + logp
+        t = np.array([[len(node[3]) + 1] for node in nodes])
+        ends = np.full(total.shape, t == max_length)
+        if eos is not None:
+            ends[:, eos] = True
+        reach = np.where(ends, t, max_length if alpha > 0 else t + 1)
+        bound = length_score(total, reach, alpha, normalisation)
+        # What ends first: its score is reached, and may leave out some of the others.
+        for i, token in zip(*np.nonzero(ends & (bound > floor)), strict=True):
+            if bound[i, token] > floor:
+                text = (*nodes[i][3], int(token))
+                floor, best = bound[i, token], (bound[i, token], total[i, token], text)
+        for i, token in zip(*np.nonzero(~ends & (bound > floor)), strict=True):
             after = map_state(lambda part, i=i: part.take([i], axis), states)
-            ends = np.full(len(total), t == max_length)
-            if eos is not None:
-                ends[eos] = True
-            score = length_score(total, t, alpha, normalisation)
-            bound = score if t == max_length else best_attainable(total, t, max_length, alpha, normalisation)
-            for token in np.flatnonzero(np.where(ends, score, bound) > floor):
-                if ends[token]:
-                    if score[token] > floor:
-                        floor, best = score[token], (score[token], total[token], (*text, int(token)))
-                elif bound[token] > floor:
-                    longer = (*text, int(token))
-                    heapq.heappush(heap, (-bound[token], next(number), total[token], longer, after))
+            text = (*nodes[i][3], int(token))
+            heapq.heappush(heap, (-bound[i, token], next(number), total[i, token], text, after))
     proved = not heap or -heap[0][0] <= floor
     return (None if best is None else _as_beams([best], eos)), proved
 

@@ -20,7 +20,7 @@ class Beams(NamedTuple):
     logprob: np.ndarray
     """(B, N), log P; -inf where there are fewer."""
     score: np.ndarray
-    """(B, N), what they are ranked by: log P over the length penalty."""
+    """(B, N), log P over the length penalty, by which they are ranked."""
     steps: np.ndarray
     """(B,), steps until the search of the sentence stopped."""
 
@@ -295,7 +295,7 @@ class Verdict(NamedTuple):
     margin: np.ndarray
     """(B,), the score of the reference less that of the output, in nats over the length penalty."""
     search: np.ndarray
-    """(B,) of bool: a search error is proved. Else it is a model error, and maybe a search error too."""
+    """(B,) of bool, whether a search error is proved. If not, a model error, maybe a search error too."""
 
 
 def error_analysis(reference, output, tolerance=1e-6):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from rnncourse import plot
+
 
 def tree_step(tree):
     """Step function of a language that is given prefix by prefix.
@@ -47,3 +49,61 @@ def tree_step(tree):
         return logp[state], state
 
     return step, np.array([number[()]]), V
+
+
+def draw_tree(ax, tree, T, names, lit, drawn=None):
+    """Draw the prefixes of a language up to T tokens, from left to right, each with its probability.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    tree : dict
+        As :func:`tree_step` takes it.
+    T : int
+    names : sequence of str
+        The tokens' names.
+    lit : dict
+        From prefixes to (colour, line style): the edges that lead to them are drawn so.
+    drawn : collection of prefixes, optional
+        Draw the continuations of these alone; by default of all.
+    """
+    height, rows = {}, iter(range(len(names) ** T))
+
+    def draw(prefix, p):
+        inner = len(prefix) < T and prefix in tree and (drawn is None or prefix in drawn)
+        after = [(*prefix, token) for token in range(len(names))] if inner else []
+        for longer in after:
+            draw(longer, p * tree[prefix][longer[-1]])
+        height[prefix] = sum(height[a] for a in after) / len(after) if after else -next(rows)
+        x, y = len(prefix), height[prefix]
+        for longer in after:
+            colour, style = lit.get(longer, (plot.LINE, "-"))
+            ax.plot([x, x + 0.62], [y, height[longer]], style, color=colour, lw=2.4 if longer in lit else 1.2)
+            label = f"{tree[prefix][longer[-1]]:g}"
+            place = 0.36 * y + 0.64 * height[longer]
+            ax.text(
+                x + 0.4,
+                place,
+                label,
+                fontsize=8.5,
+                ha="center",
+                va="center",
+                color=plot.SOFT,
+                bbox={"fc": plot.PAPER, "ec": "none", "pad": 0.8},
+            )
+        text = " ".join(names[token] for token in prefix)
+        if prefix:
+            strong = prefix in lit
+            ax.text(
+                x - 0.36,
+                y,
+                f" {text}   {p:.3g}",
+                va="center",
+                fontsize=9.5,
+                color=plot.INK if strong else plot.SOFT,
+                fontweight="bold" if strong else "normal",
+            )
+
+    draw((), 1.0)
+    ax.set(xlim=(-0.05, T + 0.35), ylim=(min(height.values()) - 0.6, 0.6))
+    ax.axis("off")
