@@ -30,7 +30,6 @@ from rnncourse.data.pairs import (
 )
 from rnncourse.optim import Adam
 from rnncourse.optim._tree import tree_leaves
-from rnncourse.record import fastest
 from rnncourse.seq2seq.numpy import greedy, seq2seq_init, seq2seq_loss
 from rnncourse.training.numpy import train
 
@@ -227,12 +226,22 @@ def peak_bytes(call):
     return peak
 
 
+def least_seconds(call, repeats=5):
+    """Processor time of the fastest of several calls, in seconds."""
+    times = []
+    for _ in range(repeats):
+        began = process_time()
+        call()
+        times.append(process_time() - began)
+    return min(times)
+
+
 def record_cost():
-    """Time and memory of additive attention by length, T = S: ``book/results/attention-cost.json``."""
+    """Processor time and memory of additive attention by length: ``book/results/attention-cost.json``."""
     sizes = [32, 64, 128, 256, 512]
     forms = {"plain": 0, "chunks": 1}
     calls = {T: pair_of_forms(T) for T in sizes}
-    ms = {f: [1e3 * fastest(calls[T][i], 3) for T in sizes] for f, i in forms.items()}
+    ms = {f: [1e3 * least_seconds(calls[T][i]) for T in sizes] for f, i in forms.items()}
     mb = {f: [peak_bytes(calls[T][i]) / 1e6 for T in sizes] for f, i in forms.items()}
     return {
         "sizes": sizes,
