@@ -98,7 +98,7 @@ def small_model():
 
 
 @cache
-def test_pairs(count=800):
+def held_out_pairs(count=800):
     """Sentences that no model trains on, as many of each clause length; drawn once for all models."""
     rng = np.random.default_rng(9)
     return tuple(grammar.sample(rng, CLAUSES[i % len(CLAUSES)]) for i in range(count))
@@ -160,7 +160,7 @@ def measure(name, seed):
     began = process_time()
     params = trained(name, seed)
     seconds = process_time() - began
-    pairs = test_pairs()
+    pairs = held_out_pairs()
     right = exact(params, pairs)
     result = {
         "parameters": int(sum(leaf.size for _, leaf in tree_leaves(params))),
@@ -183,7 +183,7 @@ def measure(name, seed):
 
 def record_translation():
     """Exact match by length and alignment error: ``book/results/attention-translation.json``."""
-    pairs = test_pairs()
+    pairs = held_out_pairs()
     lengths = np.array([len(pair.english) for pair in pairs])
     counts = np.bincount(np.digitize(lengths, EDGES, right=True), minlength=len(EDGES))[1:]
     runs = {}
