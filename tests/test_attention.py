@@ -75,7 +75,7 @@ def as_torch(*arrays):
     return [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
 
 
-def torch_score(params, H, D):
+def torch_score(Score, params, H, D):
     """The torch module with the same parameters."""
     names = {AdditiveParams: "additive", GeneralParams: "general", DotParams: "dot", ScaledParams: "scaled"}
     A = len(params.weight_score) if isinstance(params, AdditiveParams) else None
@@ -84,12 +84,12 @@ def torch_score(params, H, D):
     return module
 
 
-def score_parity(forward, backward, score, sizes=(T, S, B, H, D)):
+def score_parity(forward, backward, Score, score, sizes=(T, S, B, H, D)):
     """Compare a score and its gradients with the twin and with central differences."""
     query, keys, params, dscores = drawn(score, sizes=sizes)
     scores, cache = forward(query, keys, params)
     dquery, dkeys, dparams = backward(dscores, cache)
-    module = torch_score(params, query.shape[2], keys.shape[2])
+    module = torch_score(Score, params, query.shape[2], keys.shape[2])
     query_, keys_ = as_torch(query, keys)
     expected = module(query_, keys_)
     expected.backward(torch.tensor(dscores))
@@ -108,7 +108,7 @@ def score_parity(forward, backward, score, sizes=(T, S, B, H, D)):
 @pytest.mark.equation("attention-additive")
 @pytest.mark.equation("attention-dadditive")
 def test_additive_score():
-    query, keys, params, scores = score_parity(additive_forward, additive_backward, "additive")
+    query, keys, params, scores = score_parity(additive_forward, additive_backward, Score, "additive")
     hidden = np.tanh(params.weight_query @ query[1, 2] + params.weight_key @ keys[3, 2])
     check_parity({"score": scores[2, 1, 3]}, {"score": params.weight_score @ hidden})
 
@@ -117,8 +117,8 @@ def test_additive_score():
 @pytest.mark.equation("attention-dgeneral")
 def test_general_score():
     # Only a square matrix can be transposed by mistake.
-    score_parity(general_forward, general_backward, "general", (T, S, B, H, H))
-    query, keys, params, scores = score_parity(general_forward, general_backward, "general")
+    score_parity(general_forward, general_backward, Score, "general", (T, S, B, H, H))
+    query, keys, params, scores = score_parity(general_forward, general_backward, Score, "general")
     check_parity({"score": scores[2, 1, 3]}, {"score": query[1, 2] @ params.weight @ keys[3, 2]})
 
 
@@ -127,7 +127,7 @@ def test_general_score():
 @pytest.mark.equation("attention-ddot")
 def test_dot_scores():
     for score, factor in {"dot": 1, "scaled": 0.5}.items():
-        query, keys, _, scores = score_parity(dot_forward, dot_backward, score)
+        query, keys, _, scores = score_parity(dot_forward, dot_backward, Score, score)
         check_parity({"score": scores[2, 1, 3]}, {"score": query[1, 2] @ keys[3, 2] * factor})
 
 
@@ -230,11 +230,13 @@ def test_chunks_change_nothing():
             check_parity(ours | dparams._asdict(), plain, 1e-12)
 
 
+@pytest.mark.equation("attention-additive")
+@pytest.mark.equation("attention-context")
 def test_chunks_in_torch_change_nothing():
     query, keys, params, _ = drawn()
     values, mask = np.random.default_rng(2).normal(size=(S, B, E)), padding_mask(LENGTHS, S)
     tensors = as_torch(query, keys, values)
-    module = torch_score(params, H, D)
+    module = torch_score(Score, params, H, D)
     results = []
     for chunk in (2, None):
         if chunk:
@@ -303,7 +305,7 @@ def batch_of(seed=0, lengths=(4, 2, 6), target_lengths=(3, 5, 2)):
     return PairBatch(source, np.array(lengths), target_input, np.where(mask, target, PAD), ends)
 
 
-def twin(params, form, score):
+def twin(AttentionSeq2Seq, params, form, score):
     """The torch model with the same parameters."""
     model = AttentionSeq2Seq(**SIZES, form=form, score=score, dtype=torch.float64)
     model.load_state_dict({k: torch.tensor(v) for k, v in named(params).items()}, strict=True)
@@ -321,10 +323,18 @@ def named(params):
     return found
 
 
-@pytest.mark.parametrize("form, score", MODELS)
-def test_models_equal_their_twins(form, score):
+@pytest.mark.equation("attention-luong")
+@pytest.mark.equation("attention-bahdanau")
+@pytest.mark.equation("attention-readout")
+def test_models_equal_their_twins():
+    for form, score in MODELS:
+        check_model(AttentionSeq2Seq, form, score)
+
+
+def check_model(AttentionSeq2Seq, form, score):
+    """Loss, gradients, weights and greedy translations of a model and of its twin."""
     params, batch = attention_init(np.random.default_rng(3), **SIZES, form=form, score=score), batch_of()
-    model, tensors = twin(params, form, score), to_tensors(batch_of())
+    model, tensors = twin(AttentionSeq2Seq, params, form, score), to_tensors(batch_of())
     loss, dparams = attention_loss(batch, params)
     expected = seq2seq_loss(model, tensors)
     expected.backward()
@@ -354,11 +364,11 @@ def drawn_decoder(form, score, seed=4):
     return tokens, state, keys, mask, params, dlogits, dstate
 
 
-def check_decoder(form, score):
+def check_decoder(forward, backward, form, score):
     """Every gradient of a decoder against central differences."""
     tokens, state, keys, mask, params, dlogits, dstate = drawn_decoder(form, score)
-    _, _, _, cache = decoder_forward(tokens, state, keys, mask, params)
-    dbefore, dkeys, dparams = decoder_backward(dlogits, dstate, cache)
+    _, _, _, cache = forward(tokens, state, keys, mask, params)
+    dbefore, dkeys, dparams = backward(dlogits, dstate, cache)
     parts = ("cell", "score", "combine", "output")
     flat = {f"{p}-{k}": v for p in parts for k, v in getattr(params, p)._asdict().items()}
     gradients = {f"{p}-{k}": v for p in parts for k, v in getattr(dparams, p)._asdict().items()}
@@ -368,7 +378,7 @@ def check_decoder(form, score):
             p: type(getattr(params, p))(*(weights[f"{p}-{k}"] for k in getattr(params, p)._fields))
             for p in parts
         }
-        logits, after, _, _ = decoder_forward(
+        logits, after, _, _ = forward(
             tokens, state, keys, mask, params._replace(embedding=embedding, **changed)
         )
         return (logits * dlogits).sum() + (after * dstate).sum()
@@ -384,25 +394,25 @@ def check_decoder(form, score):
 @pytest.mark.equation("attention-readout")
 @pytest.mark.equation("attention-dluong")
 def test_luong_by_differences():
-    check_decoder("luong", "general")
-    check_plain("luong", "scaled")
+    check_decoder(decoder_forward, decoder_backward, "luong", "general")
+    check_plain(decoder_forward, "luong", "scaled")
 
 
 @pytest.mark.equation("attention-bahdanau")
 @pytest.mark.equation("attention-readout")
 @pytest.mark.equation("attention-dbahdanau")
 def test_bahdanau_by_differences():
-    check_decoder("bahdanau", "additive")
-    check_plain("bahdanau", "general")
+    check_decoder(decoder_forward, decoder_backward, "bahdanau", "additive")
+    check_plain(decoder_forward, "bahdanau", "general")
 
 
-def check_plain(form, score):
+def check_plain(forward, form, score):
     """The decoder of one sentence, written with torch.nn's own cell, step by step."""
     tokens, state, keys, _, params, _, _ = drawn_decoder(form, score)
     tokens, h, keys_ = tokens[:, :1], torch.tensor(state[:1]), torch.tensor(keys[:, :1])
     cell = torch.nn.GRUCell(params.cell.weight_ih.shape[1], SIZES["H"], dtype=torch.float64)
     cell.load_state_dict({k: torch.tensor(v) for k, v in params.cell._asdict().items()})
-    module = torch_score(params.score, SIZES["H"], SIZES["H"])
+    module = torch_score(Score, params.score, SIZES["H"], SIZES["H"])
     logits = []
     for token in tokens:
         x = torch.tensor(params.embedding[token])
@@ -415,7 +425,7 @@ def check_plain(form, score):
         both = torch.cat([h, context], -1).detach().numpy()
         combined = np.tanh(both @ params.combine.weight.T + params.combine.bias)
         logits.append(combined @ params.output.weight.T + params.output.bias)
-    ours, after, weights, _ = decoder_forward(tokens, state[:1], keys[:, :1], None, params)
+    ours, after, weights, _ = forward(tokens, state[:1], keys[:, :1], None, params)
     check_parity({"logits": ours, "state": after}, {"logits": np.array(logits), "state": h.detach()})
     assert np.abs(weights.sum(-1) - 1).max() < 1e-12
 
