@@ -246,6 +246,8 @@ def test_chunks_in_torch_change_nothing():
         gradients = torch.autograd.grad(context.square().sum(), [*tensors, *module.parameters()])
         results.append({str(i): g for i, g in enumerate([context.detach(), *gradients])})
     check_parity(*results)
+    context, _, _ = attend_forward(additive_forward(query, keys, params)[0], values, mask)
+    check_parity({"context": results[0]["0"]}, {"context": context})
 
 
 def test_memory_of_the_chunks_is_linear():
