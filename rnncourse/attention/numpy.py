@@ -921,8 +921,6 @@ def attention_greedy(source, lengths, params, max_length=50):
 def heaviest(weights):
     """The links that attention suggests: each target position with the source position it weighs most.
 
-    Implements :eq:`attention-link` of book/attention.
-
     Parameters
     ----------
     weights : (T, S) array
