@@ -51,7 +51,7 @@ export function compute({ rows, K, alpha, picks }) {
 function render({ model, el }) {
   const { el: html, svg } = kit;
   const { languages } = model.get("data");
-  const names = Object.keys(languages);
+  const names = ["the greedy trap", "short or long", "three are needed"]; // the data come sorted by name
   const { controls, stage, say } = kit.frame(el, model.get("title"));
   const box = html("div", { class: "xp-stage" });
   const after = html("div");
@@ -166,7 +166,7 @@ function render({ model, el }) {
     const list = pool.map(([id, score]) => `${name(id)} (${kit.number(score, 2)})`).join(", ");
     after.replaceChildren(
       html("p", { class: "xp-note" }, `Pool of ended outputs, with score log P / T^\u03b1: ${list || "empty"}.`),
-      html("p", { class: "xp-note xp-label" }, "\u220e is </s>. Blue, bold: goes on, or taken into the pool. Dashed: dropped. Dots: not looked at."));
+      html("p", { class: "xp-note xp-label" }, "\u220e is </s>. Blue, bold: goes on, or taken into the pool. Green, star: the result. Dashed: dropped, or ended and not taken. Dots: not looked at."));
     if (!done) {
       say.textContent = chosen !== null
         ? `Step ${t}: choose up to ${input.K} of the candidates that do not end (${chosen.length} chosen), then "next step".`
