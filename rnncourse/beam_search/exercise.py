@@ -74,22 +74,31 @@ def _call_score(function, logprob, T, alpha):
     return tuple(function(logprob, T, alpha, normalisation) for normalisation in ("power", "gnmt"))
 
 
-def _draw_search(rng):
+def _draw_search(rng, fault=None):
     """A first-order language: log P of the first token, of the next after each, and what is asked.
 
-    On it the searches that the statement warns of give something else.
+    On it the search with the fault gives something else.
     """
     while True:
         V = int(rng.integers(4, 7))
         first, after = log_softmax(2 * rng.normal(size=V)), log_softmax(2 * rng.normal(size=(V, V)))
         drawn = first, after, int(rng.integers(2, 5)), int(rng.integers(5, 8)), float(rng.uniform(0, 1))
-        right, *wrong = (_pool(*drawn, fault) for fault in (None, "not refilled", "all ends", "full"))
-        if not any(len(pool) == len(right) and np.allclose(pool, right) for pool in wrong):
+        right, wrong = _pool(*drawn, None), _pool(*drawn, fault)
+        if fault is None or len(wrong) < len(right) or not np.allclose(wrong, right):
             return drawn
 
 
+class _Search(Parity):
+    """The same question on languages that show each of the faults that its text warns of."""
+
+    def judge(self, answer, rng):
+        for fault in (None, "not refilled", "all ends", "full"):
+            draw = partial(_draw_search, fault=fault)
+            Parity(self.reference, draw, self.outputs, self.mutants, self.call).judge(answer, rng)
+
+
 def _pool(first, after, K, max_length, alpha, fault):
-    """Scores of the pool that one of the faulty searches ends with."""
+    """Scores of the pool that a search ends with, the right one or one with a fault."""
     beam, pool = [(0.0, ())], []
     for t in range(1, max_length + 1):
         found = [
@@ -194,7 +203,7 @@ QUESTIONS = {
     "q1": Parity(beam_step, _draw_step, ("parents", "tokens", "logprob"), STEP),
     "q2": Parity(length_score, _draw_score, ("power", "gnmt"), SCORE, _call_score),
     "q3": Property(_judge_alpha),
-    "q4": Parity(search, _draw_search, ("tokens", "scores"), SHOWN, _call_search),
+    "q4": _Search(search, _draw_search, ("tokens", "scores"), SHOWN, _call_search),
     "q5": _Bound(best_attainable, _draw_bound, ("bound",), BOUND),
     "q6": Property(_judge_worse),
 }
