@@ -81,7 +81,7 @@ def _finish(app, exception):
     for part in ["output/chtml/fonts/woff-v2", "input/tex/extensions"]:
         shutil.copytree(mathjax / part, static / "mathjax" / part, dirs_exist_ok=True)
     shutil.copy(mathjax / "tex-chtml.js", static / "mathjax")
-    for name in ["anywidget-static.js", "course.css"]:
+    for name in ["anywidget-static.js", "course.css", "terms.js"]:
         shutil.copy(HERE / name, static)
     for file, address in external_assets(app.outdir):
         LOG.warning("external asset in %s: %s", file, address)
