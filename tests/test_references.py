@@ -57,9 +57,9 @@ def test_fields_have_one_form():
         if "arxiv" in venue.lower() and not re.fullmatch(r"arXiv:\d{4}\.\d{4,5}", venue):
             wrong.append(f"{key}: {venue}")
         names = [str(person) for person in entry.persons.get("author", [])]
-        # "Surname, Given": both parts, so that sorting and initials are right.
+        # "Surname, Given": both parts, so that sorting and initials are right; of many authors the first few.
+        names = names[:-1] if len(names) > 3 and names[-1] == "others" else names
         wrong += [f"{key}: author {name}" for name in names if not re.fullmatch(r"[^,]+, [^,]+", name)]
-        wrong += [f"{key}: {names}" for name in names if "others" in name.lower() or "et al" in name.lower()]
         if any(text != text.strip(" .,") for name, text in fields.items() if name not in ("note", "edition")):
             wrong.append(f"{key}: a field ends in a full stop or comma")
     assert wrong == []
