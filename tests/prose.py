@@ -33,7 +33,7 @@ PLACE = re.compile("(upper|lower|center) (left|center|right)")
 
 def strip(markdown):
     """Markdown less what is not prose, line by line; a sign stands where something was."""
-    # A title after the directive's name is prose, and so is one that names an exercise's label.
+    # The title after a directive's name is prose.
     text = re.sub(r"^([ \t]*[`:]{3,}\{(?:admonition|prf:\w+|grid-item-card)\})", "", markdown, flags=re.M)
     return CODE.sub(lambda found: "\n" * found[0].count("\n") or " ¤ ", text)
 
