@@ -2,7 +2,7 @@
 
 * MathJax comes from the PyPI package ``sphinx-mathjax-offline``; only the files that pages need are copied.
 * anywidgets are run by ``anywidget-static.js`` (beside this file): no kernel, no require.js, no html-manager.
-* Scripts and styles that extensions want from a CDN are dropped.
+* Scripts and styles that extensions want from a CDN are dropped, and files that no page here uses.
 * The finished pages are scanned: an external asset is a warning, with ``jupyter-book build -W`` an error.
 
 The buttons that lead to the repository, its issues, Colab and Binder appear when ``repository.url`` in
@@ -25,6 +25,14 @@ ASSET = re.compile(
     re.I,
 )
 CSS_URL = re.compile(r"""(?:@import\s+(?:url\()?|url\()\s*["']?((?:https?:)?//[^"')\s]+)""", re.I)
+
+
+# 1.5 MB of script for icons that the style sheet draws as well, and fonts fetched whether used or not.
+ICONS = re.compile(
+    r'\s*<(?:script\b[^>]*/fontawesome/[^>]*></script>|link\b[^>]*rel="preload"[^>]*/fontawesome/[^>]*>)'
+)
+# No page loads them: that script, sources of minified files, fonts for old browsers, translations.
+UNUSED = ["vendor/fontawesome/*/js", "**/*.map", "vendor/fontawesome/*/webfonts/*.ttf", "locales"]
 
 
 def _configure(app, config):
@@ -81,8 +89,15 @@ def _finish(app, exception):
     for part in ["output/chtml/fonts/woff-v2", "input/tex/extensions"]:
         shutil.copytree(mathjax / part, static / "mathjax" / part, dirs_exist_ok=True)
     shutil.copy(mathjax / "tex-chtml.js", static / "mathjax")
-    for name in ["anywidget-static.js", "course.css"]:
+    for name in ["anywidget-static.js", "course.css", "course.js"]:
         shutil.copy(HERE / name, static)
+    for pattern in UNUSED:
+        for path in list(static.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for file in Path(app.outdir).rglob("*.html"):
+        text = file.read_text("utf8")
+        if "/fontawesome/" in text:
+            file.write_text(ICONS.sub("", text), "utf8")
     for file, address in external_assets(app.outdir):
         LOG.warning("external asset in %s: %s", file, address)
 
@@ -90,6 +105,7 @@ def _finish(app, exception):
 def setup(app):
     """Register the extension."""
     app.add_css_file("course.css")
+    app.add_js_file("course.js")
     app.connect("builder-inited", _one_page)
     app.connect("config-inited", _configure, priority=900)
     app.connect("build-finished", _finish)
