@@ -1,7 +1,9 @@
+import gzip
 import re
 import threading
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -86,8 +88,8 @@ READY = """async () => {
   for (let i = 0; i < 100 && !all.every((s) => s.previousElementSibling?.matches(".anywidget-static")
       && s.previousElementSibling.textContent); i++) await new Promise((r) => setTimeout(r, 50));
 }"""
-# One element for each look (colours, size, weight, backgrounds in both themes) of the page's text that no page
-# before it had: contrast depends on nothing else, and axe needs 10 ms for each element. The rest is removed.
+# One element for each look (colours, size, weight, backgrounds in both themes) of the page's text that no
+# page before it had: contrast depends on nothing else, and axe needs 10 ms an element. The rest is removed.
 NEW_LOOKS = """(seen) => {
   const old = new Set(seen), looks = new Map(), root = document.documentElement;
   const shown = [...document.querySelectorAll("body *:not(mjx-container, script, style)")].filter((e) =>
@@ -100,8 +102,8 @@ NEW_LOOKS = """(seen) => {
       if (!e) return "";
       if (!known.has(e)) {
         const { backgroundColor, backgroundImage, opacity } = getComputedStyle(e);
-        const clear = backgroundColor === "rgba(0, 0, 0, 0)" && backgroundImage === "none" && opacity === "1";
-        known.set(e, below(e.parentElement) + (clear ? "" : `|${backgroundColor} ${backgroundImage} ${opacity}`));
+        const own = `|${backgroundColor} ${backgroundImage} ${opacity}`;
+        known.set(e, below(e.parentElement) + (own === "|rgba(0, 0, 0, 0) none 1" ? "" : own));
       }
       return known.get(e);
     };
@@ -122,18 +124,19 @@ AXE = """async ([options, chosen, theme]) => {
   if (theme) document.documentElement.dataset.theme = theme;
   const found = await axe.run(chosen ? { include: window.chosen } : document,
     { resultTypes: ["violations"], preload: false, ...options });
+  const told = (id, node) => `${id}: ${node.html.slice(0, 200)} ${node.failureSummary}`;
   return found.violations.filter((fault) => ["serious", "critical"].includes(fault.impact))
-    .flatMap((fault) => fault.nodes.map((node) => `${fault.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`));
+    .flatMap(({ id, nodes }) => nodes.map((node) => told(id, node)));
 }"""
 BY_LOOKS = ["color-contrast", "link-in-text-block"]
 # What scrolls sideways in its box: with its sign, and where the keyboard gets at it. What is cut off.
 WIDE = """() => {
-  const shown = [...document.querySelectorAll("main *:not(.xp, .xp *)")].filter((e) => e.checkVisibility());
+  const shown = [...document.querySelectorAll("main *:not(.xp, .xp *, mjx-container *)")]
+    .filter((e) => e.checkVisibility());
   const wide = shown.filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1);
-  const flow = (e) => getComputedStyle(e).overflowX;
-  const boxes = wide.filter((e) => ["auto", "scroll"].includes(flow(e)));
-  const cut = wide.filter((e) => ["hidden", "clip"].includes(flow(e)));
-  const name = (e) => e.outerHTML.slice(0, 100);
+  const boxes = wide.filter((e) => ["auto", "scroll"].includes(getComputedStyle(e).overflowX));
+  const cut = wide.filter((e) => ["hidden", "clip"].includes(getComputedStyle(e).overflowX));
+  const name = (e) => `${e.outerHTML.slice(0, 60)} ${e.textContent.slice(0, 60)}`;
   return {
     boxes: boxes.length,
     unreachable: boxes.filter((e) => e.tabIndex < 0).map(name),
@@ -141,12 +144,15 @@ WIDE = """() => {
     cut: cut.map(name),
   };
 }"""
-# Bytes of the page and of what it loads, but for MathJax.
+# Bytes that came over the wire for the page and for what it loads, but for MathJax.
 WEIGHT = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
   .filter((e) => !e.name.includes("/mathjax/")).reduce((sum, e) => sum + e.encodedBodySize, 0)"""
 # Controls of explorables that look the same with and without the keyboard's focus.
 UNSEEN_FOCUS = """() => {
-  const look = (e) => { const s = getComputedStyle(e); return [s.outlineStyle, s.outlineWidth, s.boxShadow, s.stroke].join(); };
+  const look = (e) => {
+    const { outlineStyle, outlineWidth, boxShadow, stroke } = getComputedStyle(e);
+    return [outlineStyle, outlineWidth, boxShadow, stroke].join();
+  };
   const controls = [...document.querySelectorAll(".xp :is(button, input, select, a[href], [tabindex='0'])")]
     .filter((e) => e.checkVisibility() && !e.disabled);
   const unseen = controls.filter((e) => {
@@ -168,7 +174,26 @@ SHOWN = """([figure, control]) => {
 }"""
 
 
+@cache
+def _packed(file):
+    return gzip.compress(Path(file).read_bytes(), 6)
+
+
 class Quiet(SimpleHTTPRequestHandler):
+    """Serve the book as hosts of static pages do: text is compressed."""
+
+    def send_head(self):
+        file = self.translate_path(self.path)
+        if not file.endswith((".html", ".css", ".js", ".svg")) or not Path(file).is_file():
+            return super().send_head()
+        packed = _packed(file)
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(file))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(packed)))
+        self.end_headers()
+        return BytesIO(packed)
+
     def log_message(self, *args):
         pass
 
@@ -328,6 +353,43 @@ def test_chapter_says_what_it_needs_and_what_comes_next(page):
         path, _, anchor = link.partition("#")
         target = (HTML / "book" / path).read_text("utf8")
         assert not anchor or f'id="{anchor}"' in target, link
+
+
+# What paper shows although one can only click it, hides although it is text, or cuts off.
+PRINTED = """() => {
+  const shown = (e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+  const name = (e) => e.outerHTML.slice(0, 100);
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  return {
+    clickable: all("button, input, nav, header.bd-header, .bd-sidebar, .headerlink")
+      .filter((e) => shown(e) && !e.closest(".xp")).map(name),
+    folded: all("main .admonition.dropdown :is(p, li, .math, .highlight)").filter((e) => !shown(e)).map(name),
+    wide: all("main *:not(.xp, .xp *, mjx-assistive-mml, mjx-assistive-mml *)")
+      .filter((e) => shown(e) && e.getBoundingClientRect().right > innerWidth).map(name),
+  };
+}"""
+
+
+@pytest.mark.parametrize("page", CHAPTERS, indirect=True)
+def test_paper_shows_all_that_is_folded_and_nothing_to_click(page):
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 less margins
+    page.emulate_media(media="print", reduced_motion="reduce")
+    found = page.evaluate(PRINTED)
+    page.emulate_media(media="screen", reduced_motion="reduce")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.locator("main .admonition.dropdown").count()
+    assert found == {"clickable": [], "folded": [], "wide": []}
+
+
+def test_a_dark_page_is_printed_light(browser, address):
+    page = _open(browser, address + CHAPTERS[0])
+    page.evaluate("""() => {
+      document.documentElement.dataset.theme = "dark";
+      addEventListener("beforeprint", () => { window.printed = document.documentElement.dataset.theme; });
+    }""")
+    assert _sides(page.pdf(format="A4")) > 3
+    assert page.evaluate("[window.printed, document.documentElement.dataset.theme]") == ["light", "dark"]
+    page.close()
 
 
 # The last of the tests that share a load of the page: it takes the page apart.

@@ -1,10 +1,8 @@
-/* A box that scrolls sideways says so: the keyboard reaches it, and it fades at an end that hides something. */
+/* A box that scrolls sideways says so: the keyboard reaches it, and it fades at an end that hides something.
+   A page is printed in the light theme. */
 (() => {
   "use strict";
-  const BOXES = "main :is(.wide, pre, mjx-container, .pst-scrollable-table-container, .chapter-map):not(.xp *)";
-  const named = {
-    "mjx-container": "Equation, scrolls sideways", pre: "Code, scrolls sideways", div: "Scrolls sideways",
-  };
+  const BOXES = "main :is(.wide, pre, span.math, mjx-container, .pst-scrollable-table-container, .chapter-map):not(.xp *)";
   const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => look(target)));
 
   function look(box) {
@@ -13,8 +11,8 @@
     box.classList.toggle("more-right", hidden > 1 && box.scrollLeft < hidden - 1);
     if (hidden > 1 && !box.hasAttribute("tabindex")) {
       box.tabIndex = 0;
-      box.setAttribute("role", "region");
-      box.setAttribute("aria-label", named[box.localName] || "Scrolls sideways");
+      box.setAttribute("role", "group");
+      box.setAttribute("aria-label", "scrolls sideways");
       box.dataset.scrolls = "";
     } else if (hidden <= 1 && "scrolls" in box.dataset) {
       for (const name of ["tabindex", "role", "aria-label", "data-scrolls"]) box.removeAttribute(name);
@@ -29,4 +27,10 @@
     }
   }
   addEventListener("load", main);
+
+  // Paper is white.
+  const root = document.documentElement;
+  let theme;
+  addEventListener("beforeprint", () => { theme = root.dataset.theme; root.dataset.theme = "light"; });
+  addEventListener("afterprint", () => { root.dataset.theme = theme; });
 })();
