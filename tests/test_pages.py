@@ -23,7 +23,9 @@ def _listed():
 
 
 LISTED = dict(_listed())
-PAGES = list(LISTED) or ["no-book"]
+# The pages of source code are all made alike: the heaviest stands for them.
+CODE = sorted((HTML / "_modules").rglob("*.html"), key=lambda file: file.stat().st_size)[-1:]
+PAGES = [*LISTED, *(file.relative_to(HTML).as_posix() for file in CODE)] or ["no-book"]
 CHAPTERS = [
     page for page in LISTED if page.startswith("book/") and page.replace("book", "exercises") in LISTED
 ]
