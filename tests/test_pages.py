@@ -251,6 +251,7 @@ def page(browser, address, request):
         needed = page.evaluate("document.documentElement.scrollWidth")
         if needed > width:
             page.broader[width] = needed
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     yield page
     page.close()
 

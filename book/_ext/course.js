@@ -9,7 +9,7 @@
     const hidden = /auto|scroll/.test(getComputedStyle(box).overflowX) ? box.scrollWidth - box.clientWidth : 0;
     box.classList.toggle("more-left", hidden > 1 && box.scrollLeft > 1);
     box.classList.toggle("more-right", hidden > 1 && box.scrollLeft < hidden - 1);
-    if (hidden > 1 && !box.hasAttribute("tabindex")) {
+    if (hidden > 1 && box.tabIndex < 0) {
       box.tabIndex = 0;
       box.setAttribute("role", "group");
       box.setAttribute("aria-label", "scrolls sideways");
