@@ -155,7 +155,7 @@ UNSEEN_FOCUS = """() => {
     const { outlineStyle, outlineWidth, boxShadow, stroke } = getComputedStyle(e);
     return [outlineStyle, outlineWidth, boxShadow, stroke].join();
   };
-  const controls = [...document.querySelectorAll(".xp :is(button, input, select, a[href], [tabindex='0'])")]
+  const controls = [...document.querySelectorAll(".xp :is(button, input, select, a[href], [tabindex])")]
     .filter((e) => e.checkVisibility() && !e.disabled);
   const unseen = controls.filter((e) => {
     const before = look(e);
