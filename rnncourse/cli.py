@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from rnncourse._commands import Fault
 from rnncourse.language_model.cli import lm
+from rnncourse.seq2seq.cli import translate
 
 
 @click.group()
@@ -17,6 +18,7 @@ def main():
 
 
 main.add_command(lm)
+main.add_command(translate)
 
 
 def _root():
