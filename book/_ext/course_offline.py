@@ -2,13 +2,15 @@
 
 * MathJax comes from the PyPI package ``sphinx-mathjax-offline``; only the files that pages need are copied.
 * anywidgets are run by ``anywidget-static.js`` (beside this file): no kernel, no require.js, no html-manager.
-* Scripts and styles that extensions want from a CDN are dropped, and files that no page here uses.
+* Scripts and styles that extensions want from a CDN are dropped, and files that no page here uses;
+  figures are made lighter, on the pages and in the notebooks for download.
 * The finished pages are scanned: an external asset is a warning, with ``jupyter-book build -W`` an error.
 
 The buttons that lead to the repository, its issues, Colab and Binder appear when ``repository.url`` in
 _config.yml is set; asked for there, they would stop Jupyter Book while it is empty.
 """
 
+import json
 import re
 import shutil
 from importlib.util import find_spec
@@ -68,6 +70,37 @@ def _one_page(app):
         app.set_html_assets_policy("always")
 
 
+def lighter(svg):
+    """A figure of matplotlib's without what no eye can see: thousandths of a point, blanks, its metadata."""
+
+    def shorter(match):
+        name, value = match.groups()
+        value = re.sub(r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), value)
+        if name == "d":
+            value = re.sub(r"\s*([MLCQz])\s*", r"\1", value).strip()
+        return f'{name}="{value}"'
+
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    return re.sub(r"\n\s*", r"\n", re.sub(r'(?<=\s)(d|x|y|points)="([^"]*)"', shorter, svg))
+
+
+def _lighten(out):
+    for file in Path(out, "_images").glob("*.svg"):
+        text = file.read_text("utf8")
+        if "<metadata>" in text:
+            file.write_text(lighter(text), "utf8")
+    for file in Path(out, "_sources").rglob("*.ipynb"):
+        text = file.read_text("utf8")
+        if "<metadata>" not in text:
+            continue
+        notebook = json.loads(text)
+        for cell in notebook["cells"]:
+            for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+                if svg := data.get("image/svg+xml"):
+                    data["image/svg+xml"] = lighter("".join(svg))
+        file.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", "utf8")
+
+
 def external_assets(out):
     """Yield (file, address) of whatever a page or style sheet below `out` loads from another host."""
     for pattern, regex in [
@@ -98,6 +131,7 @@ def _finish(app, exception):
         text = file.read_text("utf8")
         if "/fontawesome/" in text:
             file.write_text(ICONS.sub("", text), "utf8")
+    _lighten(app.outdir)
     for file, address in external_assets(app.outdir):
         LOG.warning("external asset in %s: %s", file, address)
 
