@@ -76,4 +76,5 @@ def test_a_chapter_says_how_colab_finds_the_package(url):
     config = SimpleNamespace(html_theme_options={"repository_url": url})
     context = {"body": "", "pathto": lambda page: page, "next": None}
     chapters._finish_page(SimpleNamespace(env=env, config=config), "book/rnn", "", context, object())
-    assert (f"%pip install git+{url}" in context["body"]) == bool(url)
+    assert (f"git clone --depth 1 {url} course" in context["body"]) == bool(url)
+    assert ("%cd course/book" in context["body"]) == bool(url)

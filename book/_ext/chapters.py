@@ -44,8 +44,9 @@ def _finish_page(app, pagename, templatename, context, doctree):
     modules = ", ".join(_modules(app, pathto, topic))
     lines.append(f"<strong>Code of this chapter:</strong> {modules}")
     if url := app.config.html_theme_options.get("repository_url"):
-        install = f"<code>%pip install git+{escape(url)}</code>"
-        lines.append(f"<strong>On Colab</strong> run {install} in a cell above the first")
+        clone = f"<code>!git clone --depth 1 {escape(url)} course &amp;&amp; pip install ./course</code>"
+        place = "<code>%cd course/book</code>"  # where the records of the experiments are found
+        lines.append(f"<strong>On Colab</strong> run {clone} and {place} in a cell above the first")
     items = "".join(f"<li>{line}</li>" for line in lines)
     context["body"] += f'<nav class="chapter-end" aria-label="After this chapter"><ul>{items}</ul></nav>'
 
