@@ -53,7 +53,7 @@ function render({ model, el }) {
   const { languages } = model.get("data");
   const names = ["the greedy trap", "short or long", "three are needed"]; // the data come sorted by name
   const { controls, stage, say } = kit.frame(el, model.get("title"));
-  const box = html("div", { class: "xp-stage" });
+  const box = html("div", { class: "xp-stage", role: "group", "aria-label": "the tree", tabindex: 0 });
   const after = html("div");
   stage.append(box, after);
   kit.sideways(box);
