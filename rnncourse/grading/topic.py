@@ -1,0 +1,157 @@
+"""A graded notebook as the grader sees it: its questions, its given cells, and what may be imported."""
+
+import ast
+import hashlib
+import importlib
+import json
+import re
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import nbformat
+
+from rnncourse.grading import kit
+from rnncourse.grading.check import references
+from rnncourse.grading.exercises import build_exercise
+
+CHECK = re.compile(r'check\(\s*"(\w+)\.(q\d+)"\s*,\s*(\w+)\s*\)')
+ALWAYS = ("rnncourse._numerics", "rnncourse.testing")
+"""Modules of helpers that every notebook may import, besides what its own cells import."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of a notebook."""
+
+    number: str
+    title: str
+    points: float
+    function: str = ""
+    """Name of the function that answers it; empty if it is marked by hand."""
+    grade_id: str = ""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A graded notebook and how its questions are judged."""
+
+    name: str
+    exercise: str
+    """Text of the notebook that the students got."""
+    judges: dict = field(hash=False, compare=False)
+    """What judges each question, by number."""
+    version: str = ""
+    """Changes when a grade might."""
+    libraries: tuple = ("numpy", "matplotlib")
+    """What a notebook may import that the course does not have."""
+
+    @cached_property
+    def cells(self):
+        """The cells that the students got."""
+        return json.loads(self.exercise)["cells"]
+
+    @cached_property
+    def questions(self):
+        """Those that are graded here and those that are marked by hand."""
+        found, title = [], ""
+        for cell in self.cells:
+            source = join(cell["source"])
+            if heading := re.search(r"^##\s+(.*)", source, re.M):
+                title = re.sub(r"\s*\([^()]*\)\s*$", "", heading[1])
+            graded = cell["metadata"].get("nbgrader", {})
+            if not graded.get("grade"):
+                continue
+            called = CHECK.search(source)
+            number, function = (called[2], called[3]) if called else (f"q{len(found) + 1}", "")
+            found.append(Question(number, title, graded["points"], function, graded["grade_id"]))
+        return found
+
+    @cached_property
+    def given(self):
+        """Sources of the code cells that are neither answers nor checks."""
+        return [
+            join(c["source"])
+            for c in self.cells
+            if c["cell_type"] == "code" and not c["metadata"].get("nbgrader")
+        ]
+
+    @cached_property
+    def stubs(self):
+        """The answer cells as they were given out: (grade_id, source)."""
+        return [
+            (c["metadata"]["nbgrader"]["grade_id"], join(c["source"]))
+            for c in self.cells
+            if c["metadata"].get("nbgrader", {}).get("solution")
+        ]
+
+    @cached_property
+    def far(self):
+        """The exercise's own helpers, which the grader runs itself: (module, name) pairs in order."""
+        return sorted(pair for pair in self._named if pair[0] == f"rnncourse.{self.name}.exercise")
+
+    @cached_property
+    def helpers(self):
+        """What stands for :attr:`far` outside: the functions themselves."""
+        return [getattr(importlib.import_module(module), name) for module, name in self.far]
+
+    @property
+    def _named(self):
+        return {pair for source in self.given for pair in kit.imports(ast.parse(source))}
+
+    def files(self):
+        """The helper package of the sandbox: text by path."""
+        common = {
+            (module, name) for module in ALWAYS for name in vars(importlib.import_module(module)) if name[0] != "_"
+        }
+        common = {pair for pair in common if _defined_in(*pair)}
+        withheld = {(f.__module__, f.__name__) for f in references(self.judges)}
+        return kit.package(self._named | common, withheld, set(self.far))
+
+    def of(self, judges):
+        """The same notebook with other judges."""
+        return replace(self, judges=judges)
+
+
+def join(source):
+    """A cell's source, which may be stored as a list of lines."""
+    return source if isinstance(source, str) else "".join(source)
+
+
+def load_topic(name, root):
+    """The topic `name` of the repository at `root`.
+
+    Raises
+    ------
+    ValueError
+        If it has no graded notebook.
+    """
+    solution = Path(root) / f"solutions/{name}.ipynb"
+    if not re.fullmatch(r"\w+", name) or not solution.is_file():
+        having = ", ".join(sorted(p.stem for p in (Path(root) / "solutions").glob("*.ipynb")))
+        raise ValueError(f"unknown topic {name!r}: solutions/ has {having or 'no notebook'}")
+    module = importlib.import_module(f"rnncourse.{name}.exercise")
+    text = build_exercise(solution)
+    version = hashlib.sha256(text.encode())
+    here = Path(__file__).parent
+    for path in (Path(module.__file__), Path(module.__file__).with_name("mutants.py"), *sorted(here.glob("*.py"))):
+        if path.is_file():
+            version.update(path.read_bytes())
+    extra = getattr(module, "LIBRARIES", ())
+    topic = Topic(name, text, module.QUESTIONS, version.hexdigest(), ("numpy", "matplotlib", *extra))
+    asked = [q.number for q in topic.questions if q.function]
+    if sorted(asked) != sorted(module.QUESTIONS):
+        raise ValueError(f"{solution.name} asks {asked}, exercise.py judges {list(module.QUESTIONS)}")
+    return topic
+
+
+def solution_cells(path):
+    """The solution notebook as a student would hand it in."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [c for c in notebook.cells if "solution-only" not in c.metadata.get("tags", [])]
+    return nbformat.writes(notebook)
+
+
+def _defined_in(module, name):
+    value = getattr(importlib.import_module(module), name)
+    return getattr(value, "__module__", None) == module
