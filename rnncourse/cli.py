@@ -7,6 +7,7 @@ import click
 from tqdm import tqdm
 
 from rnncourse._commands import Fault
+from rnncourse.grading.cli import grade
 from rnncourse.language_model.cli import lm
 
 
@@ -17,6 +18,7 @@ def main():
 
 
 main.add_command(lm)
+main.add_command(grade)
 
 
 def _root():

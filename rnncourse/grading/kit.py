@@ -111,9 +111,9 @@ def package(names, withheld=frozenset(), far=frozenset()):
         path = path / "__init__.py" if origin.name == "__init__.py" else path.with_suffix(".py")
         stubs = [{name for name in called if (module, name) in pairs} for pairs in (withheld, far)]
         files[str(path)] = _reduced(origin, called, *stubs)
-        if module == "rnncourse.data.files":
-            texts = [p for p in sorted(origin.parent.iterdir()) if p.suffix in (".txt", ".tsv")]
-            files |= {f"rnncourse/data/{p.name}": p.read_text("utf8") for p in texts}
+        for data in sorted(p for p in origin.parent.iterdir() if p.suffix in (".txt", ".tsv")):
+            if data.name in files[str(path)]:
+                files[str(path.with_name(data.name))] = data.read_text("utf8")
     for path in list(files):
         for parent in Path(path).parents[:-1]:
             files.setdefault(f"{parent}/__init__.py", "")
