@@ -12,30 +12,32 @@ from rnncourse.grading.check import parities
 from rnncourse.grading.topic import load_topic, solution_cells
 
 
-def deserved(parity, mutant, rng, rounds=20):
-    """Whether a mistake changes any result of the question, on some of the inputs that it draws."""
+def hides(question, mutant, rng, rounds=20):
+    """Whether a mistake changes no result of the question, on any of the inputs drawn."""
     mistaken = mutant.build()
-    for _ in range(rounds):
-        arguments = parity.draw(rng)
-        with np.errstate(all="ignore"):
-            right, wrong = (parity.call(f, *arguments) for f in (parity.reference, mistaken))
-        if not _same(right, wrong):
-            return False
+    for parity in parities(question):
+        for _ in range(rounds):
+            arguments = parity.draw(rng)
+            with np.errstate(all="ignore"):
+                right, wrong = (parity.call(f, *arguments) for f in (parity.reference, mistaken))
+            if not _same(right, wrong):
+                return False
     return True
 
 
 def _same(a, b):
     if isinstance(a, tuple):
         return all(_same(x, y) for x, y in zip(a, b, strict=True))
-    return np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True)
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True)
 
 
 def mistakes(topic):
-    """The mistakes of each question: (number, index of the parity, mutant)."""
+    """The mistakes of each question: (number, place in its parities, mutant), each mistake once."""
     for number, question in topic.judges.items():
-        for index, parity in enumerate(parities(question)):
-            for mutant in parity.mutants:
-                yield number, index, mutant
+        places = enumerate(parities(question))
+        found = {mutant.name: (place, mutant) for place, parity in places for mutant in parity.mutants}
+        for place, mutant in found.values():
+            yield number, place, mutant
 
 
 ANSWER = """import numpy as np
@@ -69,11 +71,9 @@ def expectations(topic, root, seed):
     functions = {q.number: q for q in topic.questions}
     for number, index, mutant in mistakes(topic):
         asked = functions[number]
-        source = ANSWER.format(
-            topic=topic.name, number=number, index=index, name=mutant.name, function=asked.function
-        )
-        parity = parities(topic.judges[number])[index]
-        hidden = deserved(parity, mutant, np.random.default_rng(seed))
+        names = {"topic": topic.name, "number": number, "index": index, "name": mutant.name}
+        source = ANSWER.format(**names, function=asked.function)
+        hidden = hides(topic.judges[number], mutant, np.random.default_rng(seed))
         points, said = (asked.points, "") if hidden else (0, f"{mutant.hint} Look again at {mutant.label}")
         yield f"{number}, {mutant.name}", _notebook(source), True, _question_test(number, points, said)
 

@@ -16,6 +16,7 @@ from rnncourse.grading.check import references
 from rnncourse.grading.exercises import build_exercise
 
 CHECK = re.compile(r'check\(\s*"(\w+)\.(q\d+)"\s*,\s*(\w+)\s*\)')
+LIBRARIES = ("numpy", "matplotlib", "tqdm")
 ALWAYS = ("rnncourse._numerics", "rnncourse.testing")
 """Modules of helpers that every notebook may import, besides what its own cells import."""
 
@@ -43,8 +44,8 @@ class Topic:
     """What judges each question, by number."""
     version: str = ""
     """Changes when a grade might."""
-    libraries: tuple = ("numpy", "matplotlib")
-    """What a notebook may import that the course does not have."""
+    libraries: tuple = LIBRARIES
+    """Distributions that a notebook may import, besides the helpers."""
     whole: bool = False
     """Whether the sandbox shows all of the course, answers included, for the self-test."""
 
@@ -145,7 +146,7 @@ def load_topic(name, root):
         if path.is_file():
             version.update(path.read_bytes())
     extra = getattr(module, "LIBRARIES", ())
-    topic = Topic(name, text, module.QUESTIONS, version.hexdigest(), ("numpy", "matplotlib", *extra))
+    topic = Topic(name, text, module.QUESTIONS, version.hexdigest(), (*LIBRARIES, *extra))
     asked = [q.number for q in topic.questions if q.function]
     if sorted(asked) != sorted(module.QUESTIONS):
         raise ValueError(f"{solution.name} asks {asked}, exercise.py judges {list(module.QUESTIONS)}")
