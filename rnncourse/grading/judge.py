@@ -1,9 +1,11 @@
 """One submission: its cells run in the sandbox, its functions called there, what they return judged here."""
 
 import ast
+import atexit
 import builtins
 import json
 import re
+import shutil
 import signal
 import tempfile
 import threading
@@ -20,6 +22,8 @@ from rnncourse.grading.check import Partly
 from rnncourse.grading.sandbox import Box
 from rnncourse.grading.topic import CHECK, join
 
+KITS = None
+"""Folder of the helper packages, if someone else will remove it."""
 STARTS = 5
 """How often a notebook may end its process before the grader gives up."""
 ENDS = {
@@ -262,15 +266,13 @@ def _within(seconds):
         signal.signal(signal.SIGALRM, before)
 
 
-_FOLDERS = []
-
-
 @lru_cache(maxsize=32)
 def _kit(topic):
-    temporary = tempfile.TemporaryDirectory(prefix="rnncourse-kit-")
-    _FOLDERS.append(temporary)
-    kit.write(topic.files(), Path(temporary.name))
-    return Path(temporary.name)
+    folder = Path(tempfile.mkdtemp(prefix="rnncourse-kit-", dir=KITS))
+    if KITS is None:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    kit.write(topic.files(), folder)
+    return folder
 
 
 @lru_cache(maxsize=32)
@@ -326,8 +328,10 @@ def plan(read, topic):
         own.append([number, source])
     names = set()
     for _, source in own:
-        # Words and not the tree, since a cell need not be valid.
-        names |= set(re.findall(r"\w+", source))
+        try:
+            names |= kit.uses(ast.parse(source))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            names |= set(re.findall(r"\w+", source))
     statements = [node for source in topic.given for node in ast.parse(source).body]
     kept, _ = kit.needed(statements, names)
     before = [[-2 - i, ast.unparse(node)] for i, node in enumerate(kept)]
@@ -438,7 +442,7 @@ def _sentence(error):
 
 def _missing(name, session, read):
     """Why there is no function of that name."""
-    defines = re.compile(rf"\bdef\s+{name}\b|^\s*{name}\s*=|\bimport\b.*\b{name}\b", re.M)
+    defines = re.compile(rf"\b(?:def|class)\s+{name}\b|^\s*{name}\s*=|\bimport\b.*\b{name}\b", re.M)
     sources = {number: source for number, (kind, source, _) in enumerate(read, 1) if kind == "code"}
     cells = [number for number, source in sources.items() if defines.search(source)]
     for number in reversed(cells):
@@ -481,10 +485,12 @@ def _status(questions, session):
         said += [f"{q['number']}: {q['message'].rstrip('.')}" for q in died]
         said = said or list(session.deadly.values())
         return {"status": "crashed", "message": "; ".join(said)[:1000]}
-    if all(q["outcome"] in ("not attempted", "missing") for q in questions):
+    if not session.errors and all(q["outcome"] in ("not attempted", "missing") for q in questions):
         return {"status": "not attempted", "message": "no question was answered"}
     failing = [q for q in questions if q["outcome"] in ("error", "time")]
     said = [f"{q['number']}: {q['message'].rstrip('.')}" for q in failing]
+    if all(q["outcome"] == "missing" for q in questions):
+        said = ["none of the functions asked for is defined"]
     return {"status": "graded", "message": "; ".join(said)[:1000]}
 
 

@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 PACKAGE = HERE.parent.resolve()
 COURSE = PACKAGE.parent if (PACKAGE.parent / "solutions").is_dir() else PACKAGE
 """The folder with all the answers."""
+IMPORT = (ast.Import, ast.ImportFrom)
 CHECK = '''"""While it is graded, a notebook is not checked: the grader calls the functions itself."""
 
 
@@ -26,13 +27,15 @@ def {name}(*arguments, **named):
 '''
 
 
-def needed(statements, names):
+def needed(statements, names, without=frozenset()):
     """Which top-level statements define `names`, and what those need, in order, and all names they use.
 
     Parameters
     ----------
     statements : list of ast.stmt
     names : set of str
+    without : set of str
+        Names whose definitions are left out.
 
     Returns
     -------
@@ -41,8 +44,9 @@ def needed(statements, names):
         `names` and all that the kept statements refer to.
     """
     names, kept = set(names), set()
+    candidates = [i for i, s in enumerate(statements) if isinstance(s, IMPORT) or not defines(s) & without]
     while True:
-        found = {i for i, s in enumerate(statements) if i not in kept and defines(s) & names}
+        found = {i for i in candidates if i not in kept and defines(statements[i]) & names}
         if not found:
             return [statements[i] for i in sorted(kept)], names
         kept |= found
@@ -66,8 +70,38 @@ def defines(statement):
 
 
 def uses(tree):
-    """Names that a piece of code refers to."""
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    """Names of the module that a piece of code refers to; a function's own names are left out."""
+    if isinstance(tree, ast.Name):
+        return {tree.id}
+    below = [uses(child) for child in ast.iter_child_nodes(tree)]
+    names = set().union(*below)
+    if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        own = tree.body if isinstance(tree.body, list) else [tree.body]
+        inner = set().union(*(uses(node) for node in own))
+        outer = set().union(*(uses(node) for node in ast.iter_child_nodes(tree) if node not in own))
+        shared = {name for node in own for n in ast.walk(node) if isinstance(n, ast.Global) for name in n.names}
+        local = {arg.arg for arg in ast.walk(tree.args) if isinstance(arg, ast.arg)} | _stored(own)
+        return outer | (inner - (local - shared))
+    if isinstance(tree, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+        # The first iterable is read outside of the comprehension.
+        return names - _stored([g.target for g in tree.generators]) | uses(tree.generators[0].iter)
+    return names
+
+
+def _stored(nodes):
+    """Names that these nodes give a value, not counting those that functions below them keep to themselves."""
+    names, queue = set(), list(nodes)
+    while queue:
+        node = queue.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif not isinstance(node, ast.Lambda):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+            if isinstance(node, IMPORT):
+                names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+            queue += ast.iter_child_nodes(node)
+    return names
 
 
 def imports(tree):
@@ -103,14 +137,14 @@ def package(names, withheld=frozenset(), far=frozenset()):
         if name in wanted.setdefault(module, set()):
             continue
         wanted[module].add(name)
-        if pair not in withheld | far:
-            queue += _imported(*needed(_statements(module), {name}))
+        blocked = _of(module, withheld | far)
+        if name not in blocked:
+            queue += _imported(*needed(_statements(module), {name}, blocked))
     files = {"rnncourse/grading/check.py": CHECK}
     for module, called in wanted.items():
         origin, path = _source(module), Path(*module.split("."))
         path = path / "__init__.py" if origin.name == "__init__.py" else path.with_suffix(".py")
-        stubs = [{name for name in called if (module, name) in pairs} for pairs in (withheld, far)]
-        files[str(path)] = _reduced(origin, called, *stubs)
+        files[str(path)] = _reduced(origin, called, _of(module, withheld), _of(module, far))
         for data in sorted(p for p in origin.parent.iterdir() if p.suffix in (".txt", ".tsv")):
             if data.name in files[str(path)]:
                 files[str(path.with_name(data.name))] = data.read_text("utf8")
@@ -118,6 +152,10 @@ def package(names, withheld=frozenset(), far=frozenset()):
         for parent in Path(path).parents[:-1]:
             files.setdefault(f"{parent}/__init__.py", "")
     return files
+
+
+def _of(module, pairs):
+    return {name for m, name in pairs if m == module}
 
 
 def _source(module):
@@ -150,15 +188,17 @@ def _reduced(origin, names, withheld, far):
     """The text of a module with these names, some of them withheld or elsewhere."""
     text = origin.read_text("utf8")
     lines = text.splitlines()
-    kept, used = needed(ast.parse(text).body, names - withheld - far)
+    blocked = withheld | far
+    kept, used = needed(ast.parse(text).body, names - blocked, blocked)
+    used |= names
     parts = []
     for statement in kept:
         if isinstance(statement, ast.ImportFrom):
             parts.append(ast.unparse(_narrowed(statement, used)))
-        elif not defines(statement) & (withheld | far):
+        else:
             parts.append("\n".join(lines[_first(statement) - 1 : statement.end_lineno]))
-    parts += [WITHHELD.format(name=name) for name in sorted(withheld)]
-    parts += [f"from rnncourse_far import {name}" for name in sorted(far)]
+    parts += [WITHHELD.format(name=name) for name in sorted(withheld & used)]
+    parts += [f"from rnncourse_far import {name}" for name in sorted(far & used)]
     return "\n\n".join(parts) + "\n"
 
 

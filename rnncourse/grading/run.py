@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import tempfile
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -11,8 +12,7 @@ from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 
-from rnncourse.grading import kit, sandbox, store
-from rnncourse.grading.judge import grade
+from rnncourse.grading import judge, kit, sandbox, store
 from rnncourse.grading.topic import Topic
 
 FAILED = {"questions": [], "manual": [], "notes": [], "total": None, "seconds": 0, "peak": 0}
@@ -30,7 +30,7 @@ def grade_job(job):
         raise sandbox.Refused("this process runs as root: start the workers as an ordinary user")
     try:
         topic = _topic(job["topic"], job["exercise"], tuple(job["libraries"]), job.get("whole", False))
-        return grade(job["data"], topic, job["seed"], sandbox.Limits(**job["limits"]), job["boxed"])
+        return judge.grade(job["data"], topic, job["seed"], sandbox.Limits(**job["limits"]), job["boxed"])
     except Exception as error:
         return failed(f"the grader itself failed: {type(error).__name__}: {str(error)[:300]}")
 
@@ -40,7 +40,8 @@ def failed(message):
     return FAILED | {"status": "failed", "message": message, "of": None}
 
 
-def _enter(boxed):
+def _enter(boxed, folder):
+    judge.KITS = folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if boxed:
         sandbox.drop_root([kit.PACKAGE.parent])
@@ -52,16 +53,20 @@ def _enter(boxed):
 def local_pool(workers, boxed=True):
     """A pool of processes that have given up root."""
     context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_enter, initargs=(boxed,))
-    try:
-        yield pool
-    finally:
-        processes = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.join()
+    with tempfile.TemporaryDirectory(prefix="rnncourse-kits-") as folder:
+        if os.geteuid() == 0:
+            os.chown(folder, sandbox.NOBODY, sandbox.NOBODY)
+        os.chmod(folder, 0o711)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_enter, initargs=(boxed, folder))
+        try:
+            yield pool
+        finally:
+            processes = list((pool._processes or {}).values())
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.kill()
+            for process in processes:
+                process.join()
 
 
 def check_sandbox(pool, limits):

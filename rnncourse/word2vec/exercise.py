@@ -235,6 +235,17 @@ Q1 = (
         label="word2vec-negative-gradient",
     ),
 )
+Q1 += (
+    Mutant(
+        "sign of the negatives",
+        weighted_negatives,
+        "((n, 1, w) for n, w in",
+        "((n, -1, w) for n, w in",
+        agrees="no negatives",
+        hint="Your negatives are pulled towards the centre: the loss of a negative is -log sigmoid(-x).",
+        label="word2vec-negative",
+    ),
+)
 Q2 = (
     Mutant(
         "all of dh",
@@ -252,6 +263,15 @@ Q2 = (
         "(weights > 0) / (weights > 0).sum(1, keepdims=True)",
         agrees="weights of one",
         hint="Your mean counts all words around alike: each has its weight.",
+        label="word2vec-cbow",
+    ),
+    Mutant(
+        "sum in place of the mean",
+        weighted_cbow,
+        "weights / weights.sum(1, keepdims=True)",
+        "weights",
+        agrees="weights that sum to one",
+        hint="Your hidden vector is the weighted sum: divide by the sum of the weights.",
         label="word2vec-cbow",
     ),
 )
