@@ -290,8 +290,10 @@ def cases():
         "unchanged": Case(notebook(stubs()), "not attempted", 0, "no question was answered"),
         "partly-right": Case(
             with_answers(
-                q2="def forward(x, h_0, params):\n    h, output = h_0, []\n    for x_t in x:\n"
-                "        h = step(x_t, h, params)\n        output.append(h)\n    return np.stack(output), output[0]",
+                q3="def sequence_loss(logits, targets, mask):\n"
+                "    logits = logits - logits.max(-1, keepdims=True)\n"
+                "    chosen = np.take_along_axis(logits, targets[..., None], -1)[..., 0]\n"
+                "    return (mask * (np.log(np.exp(logits).sum(-1)) - chosen)).mean()",
                 q5=q["q5"].format(value="3"),
             ),
             "graded",

@@ -71,9 +71,9 @@ def _grade(submissions, topic, out, workers, seed, roster, dask, limits, checked
         return
     out = out or Path("grades")
     names = None if roster is None else collect.read_roster(roster)
-    every = sorted(path.stem for path in (root / "solutions").glob("*.ipynb"))
+    every = sorted(path.stem for path in (root / "exercises").glob("*.ipynb"))
     if topic is not None and topic not in every:
-        raise Fault(f"unknown topic {topic!r}: solutions/ has {', '.join(every)}")
+        raise Fault(f"unknown topic {topic!r}: exercises/ has {', '.join(every)}")
     found, ignored = collect.find(submissions, every, topic, out)
     wanted = [topic] if topic else sorted({s.topic for s in found})
     if names:
@@ -115,8 +115,8 @@ def _grade(submissions, topic, out, workers, seed, roster, dask, limits, checked
 
 def _root():
     root = Path.cwd()
-    if not (root / "solutions").is_dir():
-        raise Fault(f"run this in the root of the repository: {root} holds no solutions/")
+    if not (root / "exercises").is_dir():
+        raise Fault(f"run this in the root of the repository: {root} holds no exercises/")
     return root
 
 

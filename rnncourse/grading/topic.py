@@ -9,11 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import nbformat
-
 from rnncourse.grading import kit
 from rnncourse.grading.check import references
-from rnncourse.grading.exercises import build_exercise
 
 CHECK = re.compile(r'check\(\s*"(\w+)\.(q\d+)"\s*,\s*(\w+)\s*\)')
 LIBRARIES = ("numpy", "matplotlib", "tqdm")
@@ -134,12 +131,12 @@ def load_topic(name, root):
     ValueError
         If it has no graded notebook.
     """
-    solution = Path(root) / f"solutions/{name}.ipynb"
-    if not re.fullmatch(r"\w+", name) or not solution.is_file():
-        having = ", ".join(sorted(p.stem for p in (Path(root) / "solutions").glob("*.ipynb")))
-        raise ValueError(f"unknown topic {name!r}: solutions/ has {having or 'no notebook'}")
+    path = Path(root) / f"exercises/{name}.ipynb"
+    if not re.fullmatch(r"\w+", name) or not path.is_file():
+        having = ", ".join(sorted(p.stem for p in (Path(root) / "exercises").glob("*.ipynb")))
+        raise ValueError(f"unknown topic {name!r}: exercises/ has {having or 'no notebook'}")
     module = importlib.import_module(f"rnncourse.{name}.exercise")
-    text = build_exercise(solution)
+    text = path.read_text("utf8")
     version = hashlib.sha256(text.encode())
     here = Path(__file__).parent
     for path in (Path(module.__file__), Path(module.__file__).with_name("mutants.py"), *sorted(here.glob("*.py"))):
@@ -149,15 +146,15 @@ def load_topic(name, root):
     topic = Topic(name, text, module.QUESTIONS, version.hexdigest(), (*LIBRARIES, *extra))
     asked = [q.number for q in topic.questions if q.function]
     if sorted(asked) != sorted(module.QUESTIONS):
-        raise ValueError(f"{solution.name} asks {asked}, exercise.py judges {list(module.QUESTIONS)}")
+        raise ValueError(f"exercises/{name}.ipynb asks {asked}, exercise.py judges {list(module.QUESTIONS)}")
     return topic
 
 
 def solution_cells(path):
     """The solution notebook as a student would hand it in."""
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells = [c for c in notebook.cells if "solution-only" not in c.metadata.get("tags", [])]
-    return nbformat.writes(notebook)
+    notebook = json.loads(Path(path).read_text("utf8"))
+    notebook["cells"] = [c for c in notebook["cells"] if "solution-only" not in c["metadata"].get("tags", [])]
+    return json.dumps(notebook)
 
 
 def _defined_in(module, name):
