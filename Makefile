@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TOPIC ?=
+SOLUTIONS ?= yes
 NOTEBOOKS := $(if $(TOPIC),book/$(TOPIC).ipynb solutions/$(TOPIC).ipynb,book solutions)
 
 # With more threads than free cores, PyTorch's workers wait for one another in busy loops.
@@ -9,7 +10,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export OMP_NUM_THREADS = 1
 export JUPYTER_PLATFORM_DIRS = 1
 
-.PHONY: help book test lab refresh exercises bench experiment test-portable clean
+.PHONY: help book test lab refresh exercises cheatsheet screenshots bench experiment test-portable clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,9 +24,17 @@ help: ## list the targets
 	@$(BIN)/pip install --quiet --disable-pip-version-check kenlm==0.3.0 || echo "kenlm was not built, for want of a C++ compiler or a network: its tests will be skipped"
 	@touch $@
 
-book: .venv/.installed ## build the textbook; warnings are errors
+ifeq ($(SOLUTIONS),no)
+book: .venv/.installed
+	@mkdir -p _build/class
+	sed '/caption: Solutions/,/caption: Looking up/{/caption: Looking up/!d}' _toc.yml >_build/class/_toc.yml
+	$(BIN)/jupyter-book build . -W -n --keep-going --quiet --toc _build/class/_toc.yml --path-output _build/class
+	@echo "The book without solutions: $(CURDIR)/_build/class/_build/html/index.html"
+else
+book: .venv/.installed ## build the textbook; warnings are errors; SOLUTIONS=no leaves the solutions out
 	$(BIN)/jupyter-book build . -W -n --keep-going --quiet
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+endif
 
 test: .venv/.installed ## lint, unit tests, notebooks, exercises, book, browser; TOPIC=bptt for one room
 	$(BIN)/ruff check --quiet .
@@ -45,6 +54,12 @@ refresh: .venv/.installed ## execute the notebooks again, in place; TOPIC=bptt f
 
 exercises: .venv/.installed ## write exercises/ from solutions/
 	$(BIN)/rnncourse exercises build $(TOPIC)
+
+cheatsheet: book ## print the cheatsheet to book/cheatsheet.pdf; needs Chromium
+	$(BIN)/python tests/prints.py cheatsheet
+
+screenshots: book ## all pages at three widths in two themes, to _build/screenshots; needs Chromium
+	$(BIN)/python tests/prints.py screenshots
 
 bench: .venv/.installed ## time the package against torch.nn; the record goes to benchmarks/
 	$(BIN)/rnncourse bench

@@ -6,6 +6,8 @@ import anywidget
 import traitlets
 
 HERE = Path(__file__).parent
+KIT = (HERE / "kit.js").read_text("utf8")
+"""What every script may use; it stands before each."""
 
 
 class Explorable(anywidget.AnyWidget):
@@ -31,7 +33,7 @@ class Explorable(anywidget.AnyWidget):
 
     def __init__(self, script, title, data):
         super().__init__(
-            _esm=(HERE / "kit.js").read_text("utf8") + script.read_text("utf8"),
+            _esm=KIT + script.read_text("utf8"),
             title=title,
             data=data,
         )

@@ -286,3 +286,11 @@ def test_an_unpaired_mark_is_named(tmp_path):
     path = small_repository(tmp_path, "### BEGIN SOLUTION\nx = 1") / "solutions/small.ipynb"
     with pytest.raises(ValueError, match="small.ipynb, cell a: a solution cell needs"):
         build_exercise(path)
+
+
+def test_the_book_can_be_built_without_solutions():
+    toc = (ROOT / "_toc.yml").read_text("utf8")
+    kept = re.sub(r"  - caption: Solutions\n(?s:.*?)(?=  - caption: Looking up\n)", "", toc)
+    assert "solutions/" in toc and "solutions/" not in kept
+    pages = [*(ROOT / "book").glob("*.ipynb"), *(ROOT / "book").glob("*.md"), *(ROOT / "exercises").iterdir()]
+    assert [page.name for page in pages if "solutions/" in page.read_text("utf8")] == []

@@ -273,11 +273,11 @@ def test_cutting_and_cooling_never_raise_the_entropy(seed, k, mass, tau):
         assert p.sum() == pytest.approx(1) and entropy(p) <= own + 1e-12
 
 
-def twin(params, dtype=torch.float64, device="cpu"):
+def twin(Model, params, dtype=torch.float64, device="cpu"):
     """The PyTorch twin with the same weights, and the names of its parameters by ours."""
     (kind,) = (kind for kind in CELLS if kind == type(params.cell).__name__.removesuffix("Params").lower())
     H, E = params.cell.weight_hh.shape[1], params.embedding.shape[1]
-    model = LanguageModel(V, E, H, kind, tied=is_tied(params), dtype=dtype, device=device)
+    model = Model(V, E, H, kind, tied=is_tied(params), dtype=dtype, device=device)
     names = {"embedding": "embedding.weight"}
     names |= {f"cell.{name}": f"rnn.0.{name}_l0" for name in params.cell._fields}
     bias = {"output": "output.bias"}
@@ -290,13 +290,13 @@ def twin(params, dtype=torch.float64, device="cpu"):
     return model, names
 
 
-def check_twin(dtype, device, tolerance):
+def check_twin(Model, dtype, device, tolerance):
     for cell, tied in KINDS:
         ids, state, params = drawn(cell, tied)
         logits, after, cache = lm_forward(ids[:-1], state, params)
         dlogits = np.random.default_rng(2).normal(size=logits.shape)
         _, _, dparams = lm_backward(dlogits, tree_map(np.zeros_like, state), cache)
-        model, names = twin(params, dtype, device)
+        model, names = twin(Model, params, dtype, device)
         start = [torch.tensor(s, dtype=dtype, device=device)[None] for _, s in tree_leaves((state,))]
         found, end = model(
             torch.tensor(ids[:-1], device=device), tuple(start) if cell == "lstm" else start[0]
@@ -315,19 +315,24 @@ def check_twin(dtype, device, tolerance):
         )
 
 
+@pytest.mark.equation("lm-model")
+@pytest.mark.equation("lm-tied")
 def test_twins_agree():
-    check_twin(torch.float64, "cpu", 1e-10)
+    check_twin(LanguageModel, torch.float64, "cpu", 1e-10)
     # Rounding to 24 and to 8 bits, over some products.
-    check_twin(torch.float32, "cpu", 1e-4)
-    check_twin(torch.bfloat16, "cpu", 0.1)
+    check_twin(LanguageModel, torch.float32, "cpu", 1e-4)
+    check_twin(LanguageModel, torch.bfloat16, "cpu", 0.1)
 
 
 @pytest.mark.gpu
 def test_twins_agree_on_cuda():
-    check_twin(torch.float32, "cuda", 1e-2)
-    check_twin(torch.bfloat16, "cuda", 0.1)
+    check_twin(LanguageModel, torch.float32, "cuda", 1e-2)
+    check_twin(LanguageModel, torch.bfloat16, "cuda", 0.1)
 
 
+@pytest.mark.equation("lm-temperature")
+@pytest.mark.equation("lm-top-k")
+@pytest.mark.equation("lm-nucleus")
 def test_settings_agree_with_the_twin():
     logits = np.random.default_rng(12).normal(size=(B, V)) * 3
     for setting in ({}, {"temperature": 0.6}, {"top_k": 3}, {"nucleus": 0.7}):

@@ -1,3 +1,4 @@
+import re
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from browser import chromium
+from prints import CHEATSHEET, MARK, cheatsheet_pdf
 
 HTML = Path(__file__).parents[1] / "_build" / "html"
 REDIRECT = 'http-equiv="Refresh"'
@@ -273,3 +275,14 @@ def test_explorables_start_on_a_page_opened_as_a_file(browser, address, name):
     page = _open(browser, (HTML / name).as_uri())
     _figures(page)
     page.close()
+
+
+def _sides(pdf):
+    return len(re.findall(rb"/Type\s*/Page\b", pdf))
+
+
+def test_cheatsheet_takes_two_sides_and_its_pdf_shows_the_same_formulas(browser):
+    assert _sides(cheatsheet_pdf(browser)) == 2
+    stored, html = CHEATSHEET.read_bytes(), (HTML / "book" / "cheatsheet.html").read_text("utf8")
+    assert _sides(stored) == 2
+    assert MARK.search(html)[1].encode() in stored, "formulas have changed: call make cheatsheet"

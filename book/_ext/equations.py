@@ -210,8 +210,14 @@ class EquationsDirective(SphinxDirective):
             )
         ]
         group += nodes.thead("", _row([[name] for name in names]))
-        group += nodes.tbody("", *(_row(self._cells(equation)) for equation in equations))
+        group += nodes.tbody("", *(self._row(equation) for equation in equations))
         return nodes.table("", group, classes=["equations"])
+
+    def _row(self, equation):
+        row, name = _row(self._cells(equation)), row_name(equation.label)
+        row["ids"].append(name)
+        self.env.get_domain("std").note_hyperlink_target(name, self.env.docname, name, equation.label)
+        return row
 
     def _cells(self, equation):
         number = self._link("math", "eq", equation.label, nodes.literal("", equation.label))
@@ -224,14 +230,19 @@ class EquationsDirective(SphinxDirective):
         formula = nodes.math_block("", equation.tex, nowrap=False, number=None, label=None)
         return [[number], [label, formula, *functions, *tests]]
 
-    def _link(self, domain, kind, target, text, **options):
-        link = {
-            "refdomain": domain,
-            "reftype": kind,
-            "reftarget": target,
-            "refwarn": True,
-        }
-        return addnodes.pending_xref("", text, refdoc=self.env.docname, **link, **options)
+    def _link(self, *target, **options):
+        return link(self.env.docname, *target, **options)
+
+
+def row_name(label):
+    """Name of an equation's row on the page Equations, for links to it."""
+    return nodes.make_id(f"row-{label}")
+
+
+def link(docname, domain, kind, target, text, **options):
+    """A reference that Sphinx resolves, with a warning where it cannot."""
+    link = {"refdomain": domain, "reftype": kind, "reftarget": target, "refwarn": True}
+    return addnodes.pending_xref("", text, refdoc=docname, **link, **options)
 
 
 def _row(cells):

@@ -15,22 +15,31 @@ from docutils import nodes
 from myst_nb.sphinx_ import NbMetadataCollector
 from sphinx.util.docutils import SphinxDirective
 
+from rnncourse.explorable import KIT
+
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def dump(value):
     """JSON that may stand inside ``<script>``: neither ``</script`` nor ``<!--`` occurs in it, nor NaN."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def widget_state(widget, model_id):
-    """The notebook format's widget state of one explorable, less what only a kernel reads."""
+def widget_state(widget, model_id, first):
+    """The notebook format's widget state of one explorable, less what only a kernel reads.
+
+    What all of them share, the kit and the style, is in that of the first on its page only.
+    """
+    kept = ("_esm", "_css", "title", "data") if first else ("_esm", "title", "data")
+    state = {key: getattr(widget, key) for key in kept}
+    shared = KIT + "globalThis.kit = kit;\n" if first else "const { kit } = globalThis;\n"
+    state["_esm"] = state["_esm"].replace(KIT, shared)
     model = {
         "model_name": "AnyModel",
         "model_module": "anywidget",
         "model_module_version": widget._model_module_version,
-        "state": {key: getattr(widget, key) for key in ("_esm", "_css", "title", "data")},
+        "state": state,
     }
     return {"version_major": 2, "version_minor": 0, "state": {model_id: model}}
 
@@ -48,10 +57,8 @@ class ExplorableDirective(SphinxDirective):
             widget = getattr(importlib.import_module(module), function)()
             # The id comes from the name: two builds are the same, and two views share one model.
             model_id = hashlib.sha256(target.encode()).hexdigest()[:32]
-            state, docname = (
-                dump(widget_state(widget, model_id)),
-                self.env.docname,
-            )
+            first = self.env.temp_data.setdefault("first explorable", target) == target
+            state, docname = dump(widget_state(widget, model_id, first)), self.env.docname
         except Exception as error:
             raise self.error(f"explorable {target}: {error!r}") from error
         self.env.note_reread()  # what it shows may come from anywhere in the package

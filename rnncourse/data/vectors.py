@@ -9,7 +9,7 @@ import numpy as np
 
 from rnncourse._checks import check_floats, check_shape
 
-NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf(inity)?)", re.IGNORECASE)
+_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf(inity)?)", re.IGNORECASE)
 """What text takes for a number; Python's float() reads more, such as 1_0."""
 
 
@@ -126,7 +126,7 @@ def load_vectors(path, *, binary=None):
 
 def _looks_binary(rest, E):
     fields = rest.partition(b"\n")[0].split()[1:]
-    if len(fields) == E and all(map(NUMBER.fullmatch, fields)):
+    if len(fields) == E and all(map(_NUMBER.fullmatch, fields)):
         return False
     first = rest.partition(b" ")[2][: 4 * E]
     return 2 * len(re.findall(rb"[-+.0-9eE\s]", first)) < len(first) and not re.fullmatch(
@@ -149,7 +149,7 @@ def _read_text(path, rest, V, E, _):
             raise ValueError(
                 f"{path}: line {number} must hold a word and E = {E} numbers, got {len(numbers)}"
             )
-        if not all(n.isascii() and NUMBER.fullmatch(n.encode()) for n in numbers):
+        if not all(n.isascii() and _NUMBER.fullmatch(n.encode()) for n in numbers):
             raise ValueError(f"{path}: line {number} has a number that is none: {line[:60]!r}")
         with np.errstate(over="ignore"):
             vectors[len(words)] = np.array(numbers, dtype=float)

@@ -1,5 +1,6 @@
 """A character model goes on with the reader's opening; one of its units colours the letters."""
 
+import json
 from pathlib import Path
 
 from rnncourse.explorable import Explorable
@@ -7,19 +8,17 @@ from rnncourse.lstm.character import CharacterModel, pack, read_text, unpack
 from rnncourse.lstm.numpy import lstm_init
 from rnncourse.rnn.numpy import output_init
 
+RECORD = Path(__file__).parents[2] / "book/results/language_model-characters.json"
 
-def explorable(record):
+
+def explorable():
     """Draw the recorded model, one byte a weight, with what is known of its units.
-
-    Parameters
-    ----------
-    record : dict
-        What ``book/results/language_model-characters.json`` holds.
 
     Returns
     -------
     Explorable
     """
+    record = json.loads(RECORD.read_text("utf8"))
     data = {name: record[name] for name in ("model", "units", "whole")}
     data["opening"] = 'The old woman opened the door. "Come in," she said. "'
     return Explorable(Path(__file__).with_suffix(".js"), "A character model writes, letter by letter", data)

@@ -29,7 +29,9 @@ const percent = (share) => `${kit.number(100 * share, share > 0.995 && share < 1
 
 function render({ model, el: root }) {
   const { el, svg, button } = kit;
-  const { settings, direct, faster, curriculum, weights } = model.get("data");
+  const { settings, weights, step, ...recorded } = model.get("data");
+  const [direct, faster, curriculum] = ["direct", "faster", "curriculum"]
+    .map((name) => recorded[name].map((run) => ({ ...run, step })));
   const { controls, stage, say } = kit.frame(root, model.get("title"));
   const grid = (panels) => el("div", {
     style: "display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr));"

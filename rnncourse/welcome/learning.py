@@ -23,7 +23,11 @@ def explorable():
     Explorable
     """
     record = _record()
-    data = {name: record[name] for name in ("settings", "direct", "faster", "curriculum")}
+    data = {"settings": record["settings"]}
+    for name in ("direct", "faster", "curriculum"):
+        # All were evaluated at the same steps: these are stored once.
+        data[name] = [{key: value for key, value in run.items() if key != "step"} for run in record[name]]
+        (data["step"],) = {tuple(run["step"]) for run in record[name]}
     rng, H = np.random.default_rng(0), record["settings"]["H"]
     data["weights"] = sum(array.size for array in (*rnn_init(rng, 1, H), *output_init(rng, H, 2)))
     return Explorable(Path(__file__).with_suffix(".js"), "Training runs on parity, as recorded", data)
