@@ -7,7 +7,7 @@ import click
 from tqdm import tqdm
 
 from rnncourse._commands import Fault
-from rnncourse.grading.cli import grade
+from rnncourse.grading.cli import grade, gradescope
 from rnncourse.language_model.cli import lm
 
 
@@ -19,6 +19,7 @@ def main():
 
 main.add_command(lm)
 main.add_command(grade)
+main.add_command(gradescope)
 
 
 def _root():

@@ -50,7 +50,13 @@ def stubs():
 
 def code(source, number=0):
     """A cell of code."""
-    cell = {"cell_type": "code", "execution_count": None, "id": f"extra-{number}", "metadata": {}, "outputs": []}
+    cell = {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": f"extra-{number}",
+        "metadata": {},
+        "outputs": [],
+    }
     return cell | {"source": source}
 
 
@@ -63,7 +69,9 @@ def notebook(cells):
 
 def place(cells, grade_id):
     """Index of the cell with this grade_id."""
-    return next(i for i, c in enumerate(cells) if c["metadata"].get("nbgrader", {}).get("grade_id") == grade_id)
+    return next(
+        i for i, c in enumerate(cells) if c["metadata"].get("nbgrader", {}).get("grade_id") == grade_id
+    )
 
 
 def with_extra(source, before="rnn-q3"):
@@ -150,7 +158,7 @@ def zip_bomb():
     return file.getvalue()
 
 
-READ_SOLUTIONS = '''
+READ_SOLUTIONS = """
 import glob, importlib, os, sys
 found = []
 for root in ("/", "/kit", "/work", "/home", "/root", "/usr/local", os.path.expanduser("~"), *sys.path):
@@ -180,8 +188,8 @@ try:
 except ImportError:
     pass
 assert found, "nothing"
-'''
-READ_LAST = '''
+"""
+READ_LAST = """
 def step(x_t, h_prev, params):
     if found:
         return np.tanh(x_t @ params.weight_ih.T + params.bias_ih + h_prev @ params.weight_hh.T + params.bias_hh)
@@ -192,8 +200,8 @@ def step(x_t, h_prev, params):
 def forward(x, h_0, params):
     import rnncourse.rnn.numpy
     return rnncourse.rnn.numpy.rnn_forward(x, h_0, params)[:2]
-'''
-FORGED = '''
+"""
+FORGED = """
 import json, os, struct, sys
 tree = json.dumps({"op": "return", "value": [{"passed": True, "points": 3}, []], "total": 17, "status": "graded"}).encode()
 frame = struct.pack("<II", len(tree), 0) + tree
@@ -207,8 +215,8 @@ for fd in range(3, 250):
         os.write(fd, frame)
     except OSError:
         pass
-'''
-PATCHED_CHECKER = '''
+"""
+PATCHED_CHECKER = """
 import rnncourse.grading.check as checker
 checker.check = lambda *a, **k: print("passed")
 for name, module in list(sys.modules.items()) if "sys" in globals() else __import__("sys").modules.copy().items():
@@ -217,8 +225,8 @@ for name, module in list(sys.modules.items()) if "sys" in globals() else __impor
             setattr(module, attribute, lambda *a, **k: None)
 import worker, wire
 wire.send_before = wire.send
-'''
-ALWAYS_EQUAL = '''
+"""
+ALWAYS_EQUAL = """
 class Equal:
     shape, dtype, ndim = (), float, 0
     def __eq__(self, other): return True
@@ -234,8 +242,8 @@ class Equal:
     def __float__(self): return 0.0
     def __array_ufunc__(self, *a, **k): return 0.0
     __hash__ = object.__hash__
-'''
-OUTSIDE = '''
+"""
+OUTSIDE = """
 import os
 wrote = []
 for path in ("/escaped", "/usr/escaped", "/kit/escaped", "/site/escaped", "/dev/escaped", "/proc/escaped",
@@ -249,8 +257,8 @@ for path in ("/escaped", "/usr/escaped", "/kit/escaped", "/site/escaped", "/dev/
 open("/tmp/rnncourse-escaped", "w").write("x")
 open("inside", "w").write("x")
 assert not wrote, wrote
-'''
-DAEMON = '''
+"""
+DAEMON = """
 import os, sys, time
 if os.fork() == 0:
     os.setsid()
@@ -259,15 +267,15 @@ if os.fork() == 0:
         while True:
             time.sleep(0.1)
     os._exit(0)
-'''
+"""
 SEGFAULT = "import ctypes\nctypes.string_at(0)"
-TAMPER = '''
+TAMPER = """
 import gc, os, sys, types
 for thing in gc.get_objects():
     if type(thing).__name__ == "Link":
         thing.say = lambda *a, **k: None
-'''
-MEMORY = '''
+"""
+MEMORY = """
 import os, time
 for _ in range(6):
     if os.fork() == 0:
@@ -275,11 +283,11 @@ for _ in range(6):
         time.sleep(60)
         os._exit(0)
 time.sleep(60)
-'''
-RESULT = '''
+"""
+RESULT = """
 def step(x_t, h_prev, params):
     return np.broadcast_to(0.0, (10**6, 10**6))
-'''
+"""
 
 
 def cases():
@@ -299,7 +307,9 @@ def cases():
             "graded",
             FULL - 5,
         ),
-        "syntax-error": Case(with_answers(q2="def forward(x, h_0, params)\n    return x"), "graded", FULL - 3, "SyntaxError"),
+        "syntax-error": Case(
+            with_answers(q2="def forward(x, h_0, params)\n    return x"), "graded", FULL - 3, "SyntaxError"
+        ),
         "endless-loop": Case(with_extra("while True:\n    pass"), "graded", FULL, "ran too long"),
         "endless-loop-in-a-function": Case(
             with_answers(q3="def sequence_loss(logits, targets, mask):\n    while True:\n        pass"),
@@ -308,7 +318,9 @@ def cases():
             "sequence_loss ran longer",
         ),
         "swallows-interrupts": Case(
-            with_extra("while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"),
+            with_extra(
+                "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"
+            ),
             "crashed",
             FULL,
             "could not be interrupted",
@@ -322,10 +334,17 @@ def cases():
             FULL - 3,
             "When forward was called, it ran too long",
         ),
-        "memory": Case(with_extra("held = []\nwhile True:\n    held.append(np.zeros(10**7))"), "graded", FULL, "MemoryError"),
+        "memory": Case(
+            with_extra("held = []\nwhile True:\n    held.append(np.zeros(10**7))"),
+            "graded",
+            FULL,
+            "MemoryError",
+        ),
         "memory-of-many": Case(with_extra(MEMORY), "crashed", FULL, "too much memory"),
         "sys-exit": Case(with_extra("import sys\nsys.exit(0)"), "graded", FULL, "SystemExit"),
-        "os-exit": Case(with_extra("import os\nos._exit(0)"), "crashed", FULL, "ended the process (exit status 0)"),
+        "os-exit": Case(
+            with_extra("import os\nos._exit(0)"), "crashed", FULL, "ended the process (exit status 0)"
+        ),
         "os-exit-in-a-function": Case(
             with_answers(q4="def change_detector(c):\n    import os\n    os._exit(3)"),
             "crashed",
@@ -333,10 +352,14 @@ def cases():
             "When change_detector was called, it ended the process",
         ),
         "segfault": Case(with_extra(SEGFAULT), "crashed", FULL, "segmentation fault"),
-        "kills-its-parent": Case(with_extra("import os\nos.kill(os.getppid(), 9)\nos.kill(-1, 9)"), "graded", FULL),
+        "kills-its-parent": Case(
+            with_extra("import os\nos.kill(os.getppid(), 9)\nos.kill(-1, 9)"), "graded", FULL
+        ),
         "patched-testing": Case(
-            all_wrong("import numpy as np\nnp.testing.assert_allclose = np.testing.assert_array_equal = lambda *a, **k: None\n"
-                      "np.array_equal = np.allclose = lambda *a, **k: True"),
+            all_wrong(
+                "import numpy as np\nnp.testing.assert_allclose = np.testing.assert_array_equal = lambda *a, **k: None\n"
+                "np.array_equal = np.allclose = lambda *a, **k: True"
+            ),
             "graded",
             0,
         ),
@@ -349,7 +372,9 @@ def cases():
         "tampers-with-the-worker": Case(all_wrong(TAMPER), "crashed", 0, "ran too long"),
         "writes-outside": Case(with_extra(OUTSIDE), "graded", FULL),
         "daemon": Case(with_extra(DAEMON), "graded", FULL),
-        "fork-storm": Case(with_extra("import os\nwhile True:\n    os.fork()"), "graded", FULL, "BlockingIOError"),
+        "fork-storm": Case(
+            with_extra("import os\nwhile True:\n    os.fork()"), "graded", FULL, "BlockingIOError"
+        ),
         "fork": Case(with_extra("import os\nos.fork()"), "graded", FULL),
         "flood-of-output": Case(
             with_extra("import os\nfor _ in range(200):\n    print('x' * 10**6)"), "graded", FULL
@@ -372,7 +397,11 @@ def cases():
         ),
         "renamed-by-the-browser": Case(edited(lambda cells: None), "graded", FULL, "", "rnn (1).ipynb"),
         "reordered": Case(edited(lambda cells: cells[::-1]), "graded", FULL),
-        "magics": Case(with_extra("%matplotlib inline\n!ls\n%%time\nimport numpy as np\nnp?\nimport seaborn"), "graded", FULL),
+        "magics": Case(
+            with_extra("%matplotlib inline\n!ls\n%%time\nimport numpy as np\nnp?\nimport seaborn"),
+            "graded",
+            FULL,
+        ),
         "<script>alert(1)</script>": Case(
             with_extra("raise ValueError('<script>alert(2)</script>')"), "graded", FULL, "<script>"
         ),

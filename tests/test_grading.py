@@ -6,28 +6,32 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from submissions import FOLDER, FULL, cases, file_name, notebook, solved, with_extra
+from submissions import FOLDER, cases, file_name
 
 from rnncourse.cli import main
-from rnncourse.grading import collect, kit, report, run, sandbox, selftest, store, wire
+from rnncourse.grading import collect, gradescope, report, run, sandbox, selftest, store, wire
 from rnncourse.grading.check import HeldOut, ModuleParity, Partly, Property
-from rnncourse.grading.judge import Far, Session, grade, plan, read_notebook
+from rnncourse.grading.judge import grade, plan, read_notebook
 from rnncourse.grading.sandbox import Limits
-from rnncourse.grading.topic import Question, Topic, load_topic, solution_cells
+from rnncourse.grading.topic import Topic, load_topic, solution_cells
 
 ROOT = Path(__file__).parents[1]
 LIMITS = Limits(cell=3, call=3, question=30, total=60, memory=320)
-LIMIT_OPTIONS = [f"--limits={name}={getattr(LIMITS, name):g}" for name in ("cell", "call", "question", "total", "memory")]
+LIMIT_OPTIONS = [
+    f"--limits={name}={getattr(LIMITS, name):g}" for name in ("cell", "call", "question", "total", "memory")
+]
 CASES = cases()
 
 
@@ -59,7 +63,9 @@ def pool(boxed):
 
 def command(*arguments, **settings):
     """How to call the command, in the root of the repository."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    }
     line = [sys.executable, "-m", "rnncourse.cli", *map(str, arguments)]
     return {"args": line, "cwd": ROOT, "env": environment, "text": True, **settings}
 
@@ -91,7 +97,9 @@ def graded(boxed, tmp_path_factory):
     """All the submissions, graded in one run of the command."""
     out = tmp_path_factory.mktemp("graded")
     before = {path.name for path in Path("/tmp").iterdir()}
-    result = call("grade", FOLDER, "--topic", "rnn", "--out", out, "--seed", 3, "--workers", 2, *LIMIT_OPTIONS)
+    result = call(
+        "grade", FOLDER, "--topic", "rnn", "--out", out, "--seed", 3, "--workers", 2, *LIMIT_OPTIONS
+    )
     assert result.returncode == 0, result.stderr[-2000:]
     new = {path.name for path in Path("/tmp").iterdir()} - before
     content = json.loads((out / "results.json").read_text())
@@ -139,7 +147,10 @@ def test_reports_of_the_run(graded):
     assert "<script>" not in evil and "&lt;script&gt;alert(2)" in evil
     assert "<script>" not in (out / "feedback/_script_alert_1___script_/rnn.md").read_text()
     assert entries["memory-of-many"]["peak"] < 3 * LIMITS.memory * 2**20
-    assert "one sentence" not in (out / "manual.html").read_text() and "<pre>" in (out / "manual.html").read_text()
+    assert (
+        "one sentence" not in (out / "manual.html").read_text()
+        and "<pre>" in (out / "manual.html").read_text()
+    )
 
 
 def class_of(folder, count, data=None):
@@ -161,7 +172,9 @@ def test_killed_at_any_moment_no_grade_is_lost(boxed, tmp_path):
     arguments = ("grade", folder, "--out", out, "--seed", 1, "--workers", 2)
     kept, rng = [], random.Random(0)
     for _ in range(4):
-        process = subprocess.Popen(**command(*arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        process = subprocess.Popen(
+            **command(*arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
         time.sleep(rng.uniform(0.8, 2.5))
         process.kill()
         process.wait()
@@ -234,7 +247,9 @@ def mutated(rng, data):
     kind = rng.integers(6)
     if kind == 0:  # bytes
         at = int(rng.integers(len(data)))
-        return data[:at] + bytes(rng.integers(0, 256, int(rng.integers(1, 5)), dtype=np.uint8)) + data[at + 1 :]
+        return (
+            data[:at] + bytes(rng.integers(0, 256, int(rng.integers(1, 5)), dtype=np.uint8)) + data[at + 1 :]
+        )
     tree = json.loads(data)
     cells = tree["cells"]
     i, j = (int(n) for n in rng.integers(len(cells), size=2))
@@ -259,7 +274,9 @@ def mutated(rng, data):
         cell = code[rng.integers(len(code))]
         lines = "".join(cell["source"]).split("\n")
         at = int(rng.integers(len(lines)))
-        lines[at] = ["", "    return 0", "!!", lines[at][::-1], "raise SystemExit", lines[at] * 2][rng.integers(6)]
+        lines[at] = ["", "    return 0", "!!", lines[at][::-1], "raise SystemExit", lines[at] * 2][
+            rng.integers(6)
+        ]
         cell["source"] = "\n".join(lines)
     else:  # characters of code
         cell = cells[i]
@@ -298,7 +315,9 @@ def test_the_seed_makes_a_grade_repeatable(pool):
 @pytest.mark.slow
 def test_the_self_test_passes_and_finds_a_wrong_bank(boxed):
     result = call("grade", "--check", "gru")
-    assert result.returncode == 0 and "get the points that they deserve" in result.stdout, result.stderr[-2000:]
+    assert result.returncode == 0 and "get the points that they deserve" in result.stdout, result.stderr[
+        -2000:
+    ]
     result = call("grade", "--check", "lstn")
     assert result.returncode == 2 and "unknown topic 'lstn'" in result.stderr
 
@@ -306,7 +325,12 @@ def test_the_self_test_passes_and_finds_a_wrong_bank(boxed):
 def test_a_wrong_grade_is_named():
     topic = load_topic("rnn", ROOT)
     tests = {name: test for name, _, _, test in selftest.expectations(topic, ROOT, 0)}
-    zero = {"status": "graded", "total": 0, "message": "", "questions": [{"number": "q1", "points": 3, "message": ""}]}
+    zero = {
+        "status": "graded",
+        "total": 0,
+        "message": "",
+        "questions": [{"number": "q1", "points": 3, "message": ""}],
+    }
     assert "graded with 0 of 17" in tests["the solution"](zero)
     name = next(name for name in tests if name.startswith("q1"))
     assert "gets 3 points, not 0" in tests[name](zero)
@@ -344,17 +368,22 @@ def small_topic(judge, name="answer", libraries=("numpy",)):
     stub = {"grade": False, "grade_id": "small-q1", "solution": True}
     cells = [
         {"cell_type": "code", "metadata": {}, "source": SMALL},
-        {"cell_type": "code", "metadata": {"nbgrader": stub}, "source": f"def {name}():\n    raise NotImplementedError()"},
+        {
+            "cell_type": "code",
+            "metadata": {"nbgrader": stub},
+            "source": f"def {name}():\n    raise NotImplementedError()",
+        },
         {"cell_type": "code", "metadata": {"nbgrader": graded}, "source": f'check("small.q1", {name})'},
     ]
     return Topic("small", json.dumps({"cells": cells}), {"q1": judge}, libraries=libraries)
 
 
 def in_the_open(source, judge, limits=LIMITS, **others):
-    """Grade one cell in this process's own rights; it is our own code."""
+    """Grade one cell with this process's own rights, root's too; it is our own code."""
     cells = [{"cell_type": "code", "metadata": {}, "source": source}]
     data = json.dumps({"cells": cells}).encode()
-    result = grade(data, small_topic(judge, **others), 0, limits, boxed=False)
+    with mock.patch("os.geteuid", return_value=1000):
+        result = grade(data, small_topic(judge, **others), 0, limits, boxed=False)
     return result, result["questions"][0]
 
 
@@ -366,10 +395,17 @@ def squares(answer, rng):
 
 def test_a_trained_model_gets_part_of_the_points():
     judge = HeldOut(squares, none=10.0, full=0.1, figure="the mean squared error")
-    fit = "import numpy as np\nx = np.linspace(-1, 1)\nw = np.polyfit(x, 3 * x + {b}, 1)\n\n\ndef answer(x):\n    return np.polyval(w, x)"
+    fit = (
+        "import numpy as np\nx = np.linspace(-1, 1)\nw = np.polyfit(x, 3 * x + {b}, 1)\n\n\n"
+        "def answer(x):\n    return np.polyval(w, x)"
+    )
     assert in_the_open(fit.format(b=1), judge)[1]["points"] == 4
     _, half = in_the_open(fit.format(b=3.236), judge)
-    assert half["outcome"] == "partly" and 1.9 < half["points"] < 2.2 and "mean squared error is 5" in half["message"]
+    assert (
+        half["outcome"] == "partly"
+        and 1.9 < half["points"] < 2.2
+        and "mean squared error is 5" in half["message"]
+    )
     _, none = in_the_open(fit.format(b=9), judge)
     assert (none["outcome"], none["points"]) == ("wrong", 0) and "no better than 10" in none["message"]
     with pytest.raises(Partly) as caught:
@@ -409,6 +445,21 @@ def test_a_torch_module_is_judged_by_its_outputs():
     assert named["outcome"] == "wrong" and "does not take the weights by name" in named["message"]
 
 
+BOTH_WAYS = """def answer(add, rng, dtype):
+    def inner(x):
+        if isinstance(x, list):
+            x[0][:] = 5
+            x[1].append(2)
+            return
+        if isinstance(x, str):
+            raise KeyError("gone")
+        return 2 * add(x)
+
+    assert dtype(1).itemsize == 2
+    return inner
+"""
+
+
 def test_functions_pass_both_ways():
     def judge(answer, rng):
         inner = answer(lambda x: x + 1, rng, np.float16)
@@ -421,12 +472,7 @@ def test_functions_pass_both_ways():
         except KeyError as error:
             raise AssertionError(f"it raises {error}") from None
 
-    source = (
-        "def answer(add, rng, dtype):\n    def inner(x):\n        if isinstance(x, list):\n"
-        "            x[0][:] = 5\n            x[1].append(2)\n            return\n        if isinstance(x, str):\n"
-        "            raise KeyError('gone')\n        return 2 * add(x)\n    assert dtype(1).itemsize == 2\n    return inner"
-    )
-    _, said = in_the_open(source, Property(judge))
+    _, said = in_the_open(BOTH_WAYS, Property(judge))
     assert said["outcome"] == "wrong" and "it raises" in said["message"] and "gone" in said["message"]
 
 
@@ -447,7 +493,13 @@ def test_values_come_back_as_they_are():
     from rnncourse.rnn.numpy import RNNParams
 
     params = RNNParams(np.eye(2), np.zeros((0, 3)), np.float32(2), np.array(["a", "bc"]))
-    value = (params, [1, -2.5, None, True], {"a": 1j, 2: {3}}, frozenset({"x"}), np.arange(6, dtype="i2").reshape(2, 3).T)
+    value = (
+        params,
+        [1, -2.5, None, True],
+        {"a": 1j, 2: {3}},
+        frozenset({"x"}),
+        np.arange(6, dtype="i2").reshape(2, 3).T,
+    )
     back = round_trip(value)
     assert isinstance(back[0], RNNParams) and isinstance(back[0].bias_ih, np.float32)
     for a, b in zip(params, back[0], strict=True):
@@ -499,7 +551,7 @@ def test_malformed_frames_are_refused():
     for frame in frames:
         reading, writing = os.pipe()
         with os.fdopen(writing, "wb") as file:
-            file.write(frame[: 60_000])
+            file.write(frame[:60_000])
         with pytest.raises(wire.WireError):
             wire.receive(reading)
         os.close(reading)
@@ -634,7 +686,10 @@ def test_a_broken_worker_costs_one_submission():
         def put(self, *values):
             self[values[0]] = values[-1]
 
-    todo = [(collect.Submission(n, "rnn", Path(n)), n, {"data": d}) for n, d in (("a", b""), ("b", b"bad"), ("c", b""))]
+    todo = [
+        (collect.Submission(n, "rnn", Path(n)), n, {"data": d})
+        for n, d in (("a", b""), ("b", b"bad"), ("c", b""))
+    ]
     results = {s.student: r["status"] for s, r in run.grade_all(todo, lambda: nullcontext(Broken()), Kept())}
     assert results == {"a": "graded", "b": "failed", "c": "graded"}
 
@@ -670,3 +725,30 @@ def test_trusted_submissions_need_no_sandbox(tmp_path):
     assert result.returncode == 0, result.stderr[-2000:]
     assert json.loads((tmp_path / "out/results.json").read_text())["settings"]["sandbox"] is False
     assert ",16,16," in (tmp_path / "out/grades.csv").read_text()
+
+
+def test_the_gradescope_archive_grades(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    path = tmp_path / "gru.zip"
+    result = CliRunner().invoke(main, ["gradescope", "gru", "--out", str(path), "--seed", "1"])
+    assert result.exit_code == 0, result.output
+    with zipfile.ZipFile(path) as zipped:
+        names = zipped.namelist()
+        assert zipped.getinfo("run_autograder").external_attr >> 16 == 0o755
+        zipped.extractall(tmp_path / "source")
+    assert {"setup.sh", "run_autograder", "exercises/gru.ipynb", "rnncourse/gru/exercise.py"} <= set(names)
+    assert not [name for name in names if "solutions" in name]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/gru.ipynb").write_bytes(gru())
+    monkeypatch.chdir(tmp_path / "source")
+    monkeypatch.setattr(gradescope.sandbox, "probe", mock.Mock(side_effect=sandbox.Refused("none here")))
+    # There a root process judges and the student's code has another user; here both have this one.
+    open_grade = partial(grade, boxed=False)
+    monkeypatch.setattr(gradescope.judge, "grade", lambda *a: open_grade(*a[:4]))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(sandbox, "other_user", lambda temporary: {})
+    gradescope.main("gru", "1", tmp_path / "in", tmp_path / "results.json")
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert content["score"] == 16 and len(content["tests"]) == 5
+    gradescope.main("gru", "1", tmp_path / "nothing", tmp_path / "results.json")
+    assert "No grade, which is not a zero" in (tmp_path / "results.json").read_text()

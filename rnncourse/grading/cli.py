@@ -38,14 +38,18 @@ def _limits(_, __, values):
 @click.option("--seed", type=click.IntRange(0), help="Draws the inputs; without it, one is drawn and kept.")
 @click.option("--roster", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dask", metavar="ADDRESS", help="Send the work to the workers of this Dask cluster.")
-@click.option("--limits", metavar="NAME=N", multiple=True, callback=_limits, help="As in cell=30 or memory=4096.")
-@click.option("--check", "checked", metavar="TOPIC", help="Grade the course's own notebooks and mistakes of TOPIC.")
+@click.option(
+    "--limits", metavar="NAME=N", multiple=True, callback=_limits, help="As in cell=30 or memory=4096."
+)
+@click.option(
+    "--check", "checked", metavar="TOPIC", help="Grade the course's own notebooks and mistakes of TOPIC."
+)
 @click.option("--trusted", is_flag=True, help="No sandbox. For submissions that you would run yourself.")
 def grade(submissions, topic, out, workers, seed, roster, dask, limits, checked, trusted):
     """Grade the notebooks below the folder SUBMISSIONS.
 
-    Writes grades.csv, results.json, manual.html and feedback/ to DIR. Run again, it grades only what is new or
-    changed.
+    Writes grades.csv, results.json, manual.html and feedback/ to DIR. Run again, it grades only what is new
+    or changed.
     """
     with one_sentence():
         if (checked is None) == (submissions is None):
@@ -59,7 +63,7 @@ def _grade(submissions, topic, out, workers, seed, roster, dask, limits, checked
 
     root = _root()
     workers = workers or len(os.sched_getaffinity(0))
-    open_pool = partial(_dask, dask) if dask else partial(run.local_pool, workers, boxed)
+    open_pool = partial(_dask, dask) if dask else partial(run.local_pool, workers)
     if boxed:
         try:
             with open_pool() as pool:
@@ -111,6 +115,20 @@ def _grade(submissions, topic, out, workers, seed, roster, dask, limits, checked
         raise Stopped(f"interrupted with {len(graded)} of {len(found)} done: run it again for the others")
     if counts.get("failed"):
         raise Fault(f"{counts['failed']} could not be graded: run it again, and see the messages")
+
+
+@click.command()
+@click.argument("topic")
+@click.option("--out", metavar="FILE.zip", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--seed", type=click.IntRange(0), help="Draws the inputs; without it, one is drawn.")
+def gradescope(topic, out, seed):
+    """Write the autograder archive of TOPIC, for Gradescope."""
+    from rnncourse.grading.gradescope import archive
+
+    out = out or Path(f"{topic}-autograder.zip")
+    with one_sentence():
+        archive(topic, _root(), out, seed)
+    click.echo(out)
 
 
 def _root():

@@ -53,7 +53,9 @@ def find(folder, topics, topic=None, out=None):
             continue
         if out is not None and Path(out).resolve() in path.resolve().parents:
             continue
-        if path.is_symlink() or any(parent.is_symlink() for parent in path.parents if folder in parent.parents):
+        if path.is_symlink() or any(
+            parent.is_symlink() for parent in path.parents if folder in parent.parents
+        ):
             ignored.append((below, "it is a link, which could point anywhere"))
         elif not path.is_file():
             ignored.append((below, "it is no file"))
@@ -95,7 +97,9 @@ def _by_content(path, topics):
     """The topic whose name starts the cells' grade_ids, if it can be read."""
     try:
         cells = json.loads(path.read_bytes()[: 20 * 2**20])["cells"]
-        ids = [str(cell["metadata"]["nbgrader"]["grade_id"]) for cell in cells if "nbgrader" in cell["metadata"]]
+        ids = [
+            str(cell["metadata"]["nbgrader"]["grade_id"]) for cell in cells if "nbgrader" in cell["metadata"]
+        ]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     named = {grade_id.rpartition("-q")[0] or grade_id for grade_id in ids}
@@ -109,7 +113,8 @@ def _newest(student, topic, paths, folder):
     if others:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(newest.stat().st_mtime))
         left = ", ".join(str(p.relative_to(folder)) for p in others)
-        note = f"{len(paths)} files: taken is the newest, {newest.relative_to(folder)} of {when}; left out: {left}"
+        taken = newest.relative_to(folder)
+        note = f"{len(paths)} files: taken is the newest, {taken} of {when}; left out: {left}"
     return Submission(student, topic, newest, note)
 
 
@@ -125,7 +130,9 @@ def read_roster(path):
         rows = csv.DictReader(file)
         columns = {(name or "").strip().lower(): name for name in rows.fieldnames or []}
         if "student" not in columns:
-            raise ValueError(f"{path} needs a column 'student', it has {', '.join(rows.fieldnames or []) or 'none'}")
+            raise ValueError(
+                f"{path} needs a column 'student', it has {', '.join(rows.fieldnames or []) or 'none'}"
+            )
         return {
             (row[columns["student"]] or "").strip(): (row.get(columns.get("name")) or "").strip()
             for row in rows

@@ -4,6 +4,7 @@ import ast
 import atexit
 import builtins
 import json
+import os
 import re
 import shutil
 import signal
@@ -30,7 +31,14 @@ ENDS = {
     "time": "it ran too long and could not be interrupted",
     "memory": "it used too much memory",
 }
-SIGNALS = {4: "illegal instruction", 6: "abort", 7: "bus error", 8: "arithmetic error", 9: "killed", 11: "segmentation fault"}
+SIGNALS = {
+    4: "illegal instruction",
+    6: "abort",
+    7: "bus error",
+    8: "arithmetic error",
+    9: "killed",
+    11: "segmentation fault",
+}
 
 
 class Unreadable(Exception):
@@ -98,7 +106,7 @@ class Session:
                 "cells": self.cells,
                 "skip": list(self.deadly),
                 "seconds": self.limits.cell,
-                "limits": self.limits.rlimits(torch) if self.boxed else {},
+                "limits": self.limits.rlimits(torch) if self.boxed or os.geteuid() == 0 else {},
                 "far": [name for _, name in self.topic.far],
             }
             self._deadline(20)
@@ -225,7 +233,9 @@ class Session:
 def _error(tree):
     """What the sandbox says of an exception, as plain data of bounded size."""
     notes = [str(note)[:300] for note in (tree.get("notes") or [])[:3]]
-    line, cell = (n if isinstance(n, int) and 0 <= n < 10**6 else None for n in (tree.get("line"), tree.get("cell")))
+    line, cell = (
+        n if isinstance(n, int) and 0 <= n < 10**6 else None for n in (tree.get("line"), tree.get("cell"))
+    )
     return {
         "type": str(tree.get("type"))[:60],
         "message": str(tree.get("message"))[:500],
@@ -238,7 +248,9 @@ def _error(tree):
 def _exception(error):
     """A student's exception, of the same type if that is one of Python's own."""
     kind = getattr(builtins, error["type"], None)
-    if not (isinstance(kind, type) and issubclass(kind, Exception)) or issubclass(kind, OSError | UnicodeError):
+    if not (isinstance(kind, type) and issubclass(kind, Exception)) or issubclass(
+        kind, OSError | UnicodeError
+    ):
         kind = RuntimeError
     exception = kind(error["message"])
     exception.student = error
@@ -309,9 +321,13 @@ def read_notebook(data, limits):
     except UnicodeDecodeError:
         raise Unreadable("the file is not a notebook: it is not text in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise Unreadable(f"the file is not a notebook: not JSON, {error.msg} in line {error.lineno}") from None
+        raise Unreadable(
+            f"the file is not a notebook: not JSON, {error.msg} in line {error.lineno}"
+        ) from None
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise Unreadable("the file is not a notebook: it is JSON, but not a list of cells of nbformat 4") from None
+        raise Unreadable(
+            "the file is not a notebook: it is JSON, but not a list of cells of nbformat 4"
+        ) from None
 
 
 def plan(read, topic):
@@ -382,7 +398,9 @@ def grade(data, topic, seed, limits, boxed=True):
         ]
     finally:
         session.stop()
-    result["manual"] = [_manual(question, read, topic) for question in topic.questions if not question.function]
+    result["manual"] = [
+        _manual(question, read, topic) for question in topic.questions if not question.function
+    ]
     result["notes"] = _notes(session, cells)
     result["total"] = round(sum(q["points"] for q in result["questions"]), 4)
     result |= _status(result["questions"], session)
@@ -401,7 +419,10 @@ def _judged(question, session, read, seed):
     if name not in session.names:
         return said | _missing(name, session, read)
     if session.box is None:
-        return said | {"outcome": "crashed", "message": "The notebook's process ended, and could not be started again."}
+        return said | {
+            "outcome": "crashed",
+            "message": "The notebook's process ended, and could not be started again.",
+        }
     rng = np.random.default_rng([seed, zlib.crc32(session.topic.name.encode()), int(question.number[1:])])
     session._deadline(session.limits.question)
     try:
@@ -430,10 +451,16 @@ def _failed(error, name, session):
     if student["type"] == "TimeUp":
         return {"outcome": "time", "message": f"{name} ran longer than {session.limits.call:g} seconds."}
     if student["type"] == "NotImplementedError":
-        return {"outcome": "not attempted", "message": "Not attempted: the cell still raises NotImplementedError."}
+        return {
+            "outcome": "not attempted",
+            "message": "Not attempted: the cell still raises NotImplementedError.",
+        }
     where = f" in line {student['line']} of cell {student['cell']}" if (student["cell"] or 0) > 0 else ""
     notes = "".join(f" ({note})" for note in [*student["notes"], *getattr(error, "__notes__", [])][:2])
-    return {"outcome": "error", "message": f"{name} raises {student['type']}{where}: {student['message']}{notes}"}
+    return {
+        "outcome": "error",
+        "message": f"{name} raises {student['type']}{where}: {student['message']}{notes}",
+    }
 
 
 def _sentence(error):
@@ -447,12 +474,18 @@ def _missing(name, session, read):
     cells = [number for number, source in sources.items() if defines.search(source)]
     for number in reversed(cells):
         if number in session.deadly:
-            return {"outcome": "crashed", "message": f"Cell {number}, which defines {name}: {session.deadly[number]}."}
+            return {
+                "outcome": "crashed",
+                "message": f"Cell {number}, which defines {name}: {session.deadly[number]}.",
+            }
     for number in reversed(cells):
         if number in session.errors:
             error = session.errors[number]
             kind = "time" if error["type"] == "TimeUp" else "error"
-            return {"outcome": kind, "message": f"Cell {number}, which defines {name}, fails: {_brief(error)}"}
+            return {
+                "outcome": kind,
+                "message": f"Cell {number}, which defines {name}, fails: {_brief(error)}",
+            }
     own = {number for number, _ in session.cells}
     if session.deadly and any(number in own for number in cells):
         return {"outcome": "crashed", "message": f"The notebook ended its process before {name} was defined."}

@@ -79,7 +79,9 @@ def uses(tree):
         own = tree.body if isinstance(tree.body, list) else [tree.body]
         inner = set().union(*(uses(node) for node in own))
         outer = set().union(*(uses(node) for node in ast.iter_child_nodes(tree) if node not in own))
-        shared = {name for node in own for n in ast.walk(node) if isinstance(n, ast.Global) for name in n.names}
+        shared = {
+            name for node in own for n in ast.walk(node) if isinstance(n, ast.Global) for name in n.names
+        }
         local = {arg.arg for arg in ast.walk(tree.args) if isinstance(arg, ast.arg)} | _stored(own)
         return outer | (inner - (local - shared))
     if isinstance(tree, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
@@ -89,7 +91,7 @@ def uses(tree):
 
 
 def _stored(nodes):
-    """Names that these nodes give a value, not counting those that functions below them keep to themselves."""
+    """Names that these nodes give a value, without those that functions below them keep to themselves."""
     names, queue = set(), list(nodes)
     while queue:
         node = queue.pop()
@@ -133,7 +135,7 @@ def package(names, withheld=frozenset(), far=frozenset()):
     wanted = {}
     queue = [pair for pair in names if pair[0] != "rnncourse.grading.check"]
     while queue:
-        module, name = pair = queue.pop()
+        module, name = queue.pop()
         if name in wanted.setdefault(module, set()):
             continue
         wanted[module].add(name)
@@ -220,7 +222,7 @@ def write(files, folder):
 
 
 def libraries(names):
-    """Files and folders of these installed distributions and of what they require, by name in site-packages."""
+    """Files and folders of these distributions and of what they require, by name in site-packages."""
     found, queue, done = {}, list(names), set()
     while queue:
         name = queue.pop().lower().replace("_", "-")

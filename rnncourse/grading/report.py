@@ -21,6 +21,12 @@ OUTCOMES = {
     "missing": "missing",
     "not attempted": "not attempted",
 }
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title><style>{style}</style></head>
+<body>{body}</body></html>
+"""
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
@@ -45,12 +51,15 @@ def write(out, graded, ignored, names, settings):
         Seed, limits and versions, for results.json.
     """
     out = Path(out)
-    graded = [(s, _with_notes(s, result, names)) for s, result in sorted(graded, key=lambda pair: pair[0][:2])]
+    graded = [
+        (s, _with_notes(s, result, names)) for s, result in sorted(graded, key=lambda pair: pair[0][:2])
+    ]
     _write(out / "grades.csv", grades(graded, names or {}))
     content = {
         "settings": settings,
         "submissions": [
-            {"student": s.student, "topic": s.topic, "file": s.path and s.path.name} | result for s, result in graded
+            {"student": s.student, "topic": s.topic, "file": s.path and s.path.name} | result
+            for s, result in graded
         ],
         "ignored": [{"file": str(path), "reason": reason} for path, reason in ignored],
     }
@@ -92,7 +101,14 @@ def grades(graded, names):
     questions = sorted({q["number"] for _, result in graded for q in result["questions"]}, key=_in_order)
     file = io.StringIO()
     table = csv.writer(file)
-    columns = ["student", *(["name"] if any(names.values()) else []), "topic", "status", "message", *questions]
+    columns = [
+        "student",
+        *(["name"] if any(names.values()) else []),
+        "topic",
+        "status",
+        "message",
+        *questions,
+    ]
     table.writerow([*columns, "total", "of", "manual", "seconds"])
     for submission, result in graded:
         points = {q["number"]: _number(q["points"]) for q in result["questions"]}
@@ -130,7 +146,9 @@ def _heading(submission, result):
 
 
 def _remarks(result):
-    remarks = [f"Status: {result['status']}. {result['message']}".strip()] if result["status"] != "graded" else []
+    remarks = (
+        [f"Status: {result['status']}. {result['message']}".strip()] if result["status"] != "graded" else []
+    )
     return remarks + result["notes"]
 
 
@@ -139,7 +157,8 @@ def feedback_html(submission, result):
     e = html.escape
     rows = "".join(
         f"<tr><td>{e(q['number'])}</td><td>{e(q['title'])}<br>{e(q['message'])}</td>"
-        f"<td>{e(OUTCOMES[q['outcome']])}</td><td class=points>{_number(q['points'])} of {_number(q['of'])}</td></tr>"
+        f"<td>{e(OUTCOMES[q['outcome']])}</td>"
+        f"<td class=points>{_number(q['points'])} of {_number(q['of'])}</td></tr>"
         for q in result["questions"]
     )
     rows += "".join(
@@ -148,7 +167,11 @@ def feedback_html(submission, result):
         for m in result["manual"]
     )
     remarks = "".join(f"<p>{e(remark)}</p>" for remark in _remarks(result))
-    table = f"<table><tr><th>Question</th><th></th><th>Result</th><th>Points</th></tr>{rows}</table>" if rows else ""
+    table = (
+        f"<table><tr><th>Question</th><th></th><th>Result</th><th>Points</th></tr>{rows}</table>"
+        if rows
+        else ""
+    )
     title = e(f"{submission.student}: {submission.topic}")
     return _page(title, f"<h1>{title}</h1><p><b>{e(_heading(submission, result))}</b></p>{remarks}{table}")
 
@@ -158,27 +181,37 @@ def _state(manual):
 
 
 def _page(title, body):
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    policy = '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'unsafe-inline\'">'
-    return (
-        f'<!doctype html><html lang="en"><head>{head}{policy}<title>{title}</title><style>{STYLE}</style></head>'
-        f"<body>{body}</body></html>\n"
-    )
+    return PAGE.format(title=title, style=STYLE, body=body)
 
 
 def feedback_markdown(submission, result):
     """The same page in Markdown."""
     m = _markdown
-    lines = [f"# {m(submission.student)}: {m(submission.topic)}", "", f"**{m(_heading(submission, result))}**", ""]
+    lines = [
+        f"# {m(submission.student)}: {m(submission.topic)}",
+        "",
+        f"**{m(_heading(submission, result))}**",
+        "",
+    ]
     for remark in _remarks(result):
         lines += [m(remark), ""]
     for q in result["questions"]:
         points = f"{_number(q['points'])} of {_number(q['of'])}"
-        lines += [f"## {m(q['number'])}: {m(q['title'])}", "", f"{OUTCOMES[q['outcome']]}, {points} points", ""]
+        lines += [
+            f"## {m(q['number'])}: {m(q['title'])}",
+            "",
+            f"{OUTCOMES[q['outcome']]}, {points} points",
+            "",
+        ]
         if q["message"]:
             lines += [m(q["message"]), ""]
     for q in result["manual"]:
-        lines += [f"## {m(q['number'])}: {m(q['title'])}", "", f"{_number(q['of'])} points, by hand{_state(q)}", ""]
+        lines += [
+            f"## {m(q['number'])}: {m(q['title'])}",
+            "",
+            f"{_number(q['of'])} points, by hand{_state(q)}",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -197,7 +230,11 @@ def manual(graded):
     for (topic, number, title, of), answers in sorted(asked.items()):
         parts.append(f"<h2>{e(topic)}, {e(number)}: {e(title)} ({_number(of)} points)</h2>")
         for submission, q in answers:
-            text = f"<pre>{e(q['text'])}</pre>" if q["state"] == "answered" else f"<p>{_state(q).strip(' ()')}</p>"
+            text = (
+                f"<pre>{e(q['text'])}</pre>"
+                if q["state"] == "answered"
+                else f"<p>{_state(q).strip(' ()')}</p>"
+            )
             parts.append(f"<h3>{e(submission.student)}</h3>{text}")
     body = "".join(parts) or "<p>nothing</p>"
     return _page("To be marked by hand", f"<h1>To be marked by hand</h1>{body}")

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from importlib import import_module
-from pathlib import Path
 
 from rnncourse.grading import judge, kit, sandbox, store
 from rnncourse.grading.topic import Topic
@@ -26,7 +25,7 @@ def _topic(name, exercise, libraries, whole):
 
 def grade_job(job):
     """Grade one notebook: plain data in, plain data out, in whatever process."""
-    if os.geteuid() == 0 and job["boxed"]:
+    if os.geteuid() == 0:
         raise sandbox.Refused("this process runs as root: start the workers as an ordinary user")
     try:
         topic = _topic(job["topic"], job["exercise"], tuple(job["libraries"]), job.get("whole", False))
@@ -40,24 +39,23 @@ def failed(message):
     return FAILED | {"status": "failed", "message": message, "of": None}
 
 
-def _enter(boxed, folder):
+def _enter(folder):
     judge.KITS = folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if boxed:
-        sandbox.drop_root([kit.PACKAGE.parent])
+    sandbox.drop_root([kit.PACKAGE.parent])
     # Killed with its parent; a change of user forgets this.
     sandbox._libc().prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
 @contextmanager
-def local_pool(workers, boxed=True):
+def local_pool(workers):
     """A pool of processes that have given up root."""
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory(prefix="rnncourse-kits-") as folder:
         if os.geteuid() == 0:
             os.chown(folder, sandbox.NOBODY, sandbox.NOBODY)
         os.chmod(folder, 0o711)
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_enter, initargs=(boxed, folder))
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_enter, initargs=(folder,))
         try:
             yield pool
         finally:
@@ -101,10 +99,19 @@ def jobs(submissions, topics, seed, limits, boxed=True):
                 continue
             data = submission.path.read_bytes()
         except OSError as error:
-            yield submission, "", failed(f"the file cannot be read: {error.strerror}") | {"status": "unreadable"}
+            yield (
+                submission,
+                "",
+                failed(f"the file cannot be read: {error.strerror}") | {"status": "unreadable"},
+            )
             continue
         key = store.key(data, topic.version, seed, asdict(limits), boxed)
-        job = {"topic": topic.name, "exercise": topic.exercise, "libraries": list(topic.libraries), "data": data}
+        job = {
+            "topic": topic.name,
+            "exercise": topic.exercise,
+            "libraries": list(topic.libraries),
+            "data": data,
+        }
         yield submission, key, job | {"seed": seed, "limits": asdict(limits), "boxed": boxed}
 
 
@@ -116,8 +123,8 @@ def grade_all(todo, open_pool, kept, ahead=8):
     todo : iterable
         From :func:`jobs`.
     open_pool : callable
-        Returns a context with an executor. If its processes break, it is called again, and what was in them is
-        tried once more, alone.
+        Returns a context with an executor. If its processes break, it is called again, and what was in them
+        is tried once more, alone.
     kept : Store
     ahead : int
         Jobs in the pool at once. Few: a broken pool then leaves few suspects.
@@ -158,5 +165,3 @@ def grade_all(todo, open_pool, kept, ahead=8):
                         alone.append(one)
                     else:
                         yield one[0], failed("the process that judged it ended, twice")
-
-

@@ -20,15 +20,21 @@ from rnncourse.grading import kit, wire
 
 NOBODY = 65534
 MEND = {
-    "missing": "bubblewrap is not installed: apt install bubblewrap (Debian, Ubuntu), dnf install bubblewrap (Fedora)",
-    "apparmor": "this system forbids user namespaces to programs without an AppArmor profile. For bwrap write "
+    "missing": "bubblewrap is not installed: apt install bubblewrap, or dnf install bubblewrap",
+    "apparmor": "this system forbids user namespaces to programs without a profile. For bwrap write "
     "/etc/apparmor.d/bwrap:\n  abi <abi/4.0>,\n  include <tunables/global>\n  profile bwrap /usr/bin/bwrap "
     "flags=(unconfined) {\n    userns,\n  }\nand load it: apparmor_parser -r /etc/apparmor.d/bwrap",
     "clone": "this system forbids user namespaces: sysctl -w kernel.unprivileged_userns_clone=1",
     "max": "this system allows no user namespaces: sysctl -w user.max_user_namespaces=15000",
-    "container": "a container seldom may make namespaces: run the grader on the host, or start the container with "
-    "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined",
+    "container": "a container seldom may make namespaces: run the grader on the host, or start the container "
+    "with --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt "
+    "systempaths=unconfined",
 }
+# The environment's packages are not searched (-S): only what the sandbox shows is.
+START = """import sys
+sys.path[:0] = {paths!r}
+exec(compile(open({script!r}).read(), "worker", "exec"))
+"""
 
 
 class Refused(Exception):
@@ -83,7 +89,14 @@ def command(folder, libraries, disk):
     """How to start `worker.py` of the kit at `folder` with these libraries (path by name) in a sandbox."""
     size = str(disk * 2**20)
     line = ["bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net"]
-    line += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--disable-userns"]
+    line += [
+        "--unshare-cgroup-try",
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+        "--disable-userns",
+    ]
     line += ["--clearenv", "--hostname", "sandbox", "--ro-bind", "/usr", "/usr"]
     for name in ("lib", "lib64", "lib32", "bin", "sbin"):
         path = Path("/", name)
@@ -121,6 +134,15 @@ def environment():
     }
 
 
+def other_user(temporary):
+    """How a process of root's starts another, which is not root's; it owns the folder."""
+    if os.geteuid() != 0:
+        return {}
+    if temporary:
+        os.chown(temporary.name, NOBODY, NOBODY)
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+
+
 class Box:
     """A process of the student's, its output, and the watch on it.
 
@@ -139,13 +161,21 @@ class Box:
         self.limits, self.reason, self.output, self.peak = limits, None, bytearray(), 0
         ours, theirs = socket.socketpair()
         self.fd, self._socket = ours.fileno(), ours
-        paths = "/kit:/site" if boxed else f"{folder}:{':'.join(sorted({str(p.parent) for p in libraries.values()}))}"
-        start = f"import sys;sys.path[:0]={paths.split(':')!r};sys.argv=sys.argv[1:];exec(compile(open(sys.argv[0]).read(),'worker','exec'))"
+        where = "/kit" if boxed else str(folder)
+        shown = ["/site"] if boxed else sorted({str(path.parent) for path in libraries.values()})
+        start = START.format(paths=[where, *shown], script=f"{where}/worker.py")
         self._temporary = None if boxed else tempfile.TemporaryDirectory(prefix="rnncourse-open-")
         line = command(folder, libraries, limits.disk) if boxed else []
-        kit_path = "/kit" if boxed else folder
-        line += [interpreter(), "-I", "-S", "-B", "-c", start, f"{kit_path}/worker.py", str(theirs.fileno())]
-        line.append("boxed" if boxed else "open")
+        line += [
+            interpreter(),
+            "-I",
+            "-S",
+            "-B",
+            "-c",
+            start,
+            str(theirs.fileno()),
+            "boxed" if boxed else "open",
+        ]
         out, out_theirs = os.pipe()
         self._out = out
         self.deadline = time.monotonic() + limits.total
@@ -158,6 +188,7 @@ class Box:
             env=None if boxed else environment() | {"HOME": self._temporary.name},
             cwd="/" if boxed else self._temporary.name,
             start_new_session=True,
+            **other_user(self._temporary),
         )
         theirs.close()
         os.close(out_theirs)
@@ -233,7 +264,11 @@ def drop_root(readable=()):
     """
     if os.geteuid() != 0:
         return
-    paths = {Path(p).resolve() for p in (sys.base_prefix, sys.prefix, *sys.path, *readable) if p and os.path.exists(p)}
+    paths = {
+        Path(p).resolve()
+        for p in (sys.base_prefix, sys.prefix, *sys.path, *readable)
+        if p and os.path.exists(p)
+    }
     hidden = {}
     for path in sorted(paths):
         for parent in reversed(path.parents):
@@ -285,8 +320,8 @@ def _show(hidden):
     except OSError as error:
         folders = ", ".join(map(str, hidden))
         raise Refused(
-            f"students' code never runs as root, and the unprivileged user cannot enter {folders} ({error.strerror}): "
-            "start the grader as an ordinary user"
+            f"students' code never runs as root, and the unprivileged user cannot enter {folders} "
+            f"({error.strerror}): start the grader as an ordinary user"
         ) from None
 
 
@@ -294,7 +329,9 @@ def probe(limits=None):
     """Try the sandbox; raise Refused, with the mend, where it cannot work."""
     limits = limits or Limits()
     if sys.platform != "linux":
-        raise Refused(f"the sandbox needs Linux, this is {platform.system()}: use a virtual machine or a Linux server")
+        raise Refused(
+            f"the sandbox needs Linux, this is {platform.system()}: use a virtual machine or a Linux server"
+        )
     if shutil.which("bwrap") is None:
         raise Refused(MEND["missing"])
     with tempfile.TemporaryDirectory(prefix="rnncourse-kit-") as folder:
@@ -302,7 +339,9 @@ def probe(limits=None):
         box = Box(Path(folder), kit.libraries(["numpy"]), limits)
         box.deadline = time.monotonic() + 20
         try:
-            wire.send(box.fd, {"cells": [], "skip": [], "seconds": 5, "limits": limits.rlimits(False), "far": []})
+            wire.send(
+                box.fd, {"cells": [], "skip": [], "seconds": 5, "limits": limits.rlimits(False), "far": []}
+            )
             ready = wire.receive(box.fd)[0]["op"] == "ready"
         except (OSError, EOFError, wire.WireError):
             ready = False
@@ -331,5 +370,5 @@ def _mend(said):
         return MEND["container"]
     if "No such file" in said or "Permission denied" in said:
         user = pwd.getpwuid(os.geteuid()).pw_name
-        return f"the user {user} must be able to read the Python installation, {sys.base_prefix}, and its packages"
+        return f"the user {user} must be able to read the Python in {sys.base_prefix} and its packages"
     return "see the guide, the section on the sandbox"

@@ -67,7 +67,12 @@ def expectations(topic, root, seed):
     full = sum(q.points for q in topic.questions if q.function)
     solution = solution_cells(root / f"solutions/{topic.name}.ipynb").encode()
     yield "the solution", solution, False, lambda r: _differs(r, "graded", full)
-    yield "the exercise as given out", topic.exercise.encode(), False, lambda r: _differs(r, "not attempted", 0)
+    yield (
+        "the exercise as given out",
+        topic.exercise.encode(),
+        False,
+        lambda r: _differs(r, "not attempted", 0),
+    )
     functions = {q.number: q for q in topic.questions}
     for number, index, mutant in mistakes(topic):
         asked = functions[number]

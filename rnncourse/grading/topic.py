@@ -107,7 +107,10 @@ class Topic:
             paths = [p for p in kit.PACKAGE.rglob("*") if p.suffix in (".py", ".txt", ".tsv")]
             return {str(Path("rnncourse", p.relative_to(kit.PACKAGE))): p.read_text("utf8") for p in paths}
         common = {
-            (module, name) for module in ALWAYS for name in vars(importlib.import_module(module)) if name[0] != "_"
+            (module, name)
+            for module in ALWAYS
+            for name in vars(importlib.import_module(module))
+            if name[0] != "_"
         }
         common = {pair for pair in common if _defined_in(*pair)}
         withheld = {(f.__module__, f.__name__) for f in references(self.judges)}
@@ -139,7 +142,11 @@ def load_topic(name, root):
     text = path.read_text("utf8")
     version = hashlib.sha256(text.encode())
     here = Path(__file__).parent
-    for path in (Path(module.__file__), Path(module.__file__).with_name("mutants.py"), *sorted(here.glob("*.py"))):
+    for path in (
+        Path(module.__file__),
+        Path(module.__file__).with_name("mutants.py"),
+        *sorted(here.glob("*.py")),
+    ):
         if path.is_file():
             version.update(path.read_bytes())
     extra = getattr(module, "LIBRARIES", ())

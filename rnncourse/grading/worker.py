@@ -242,7 +242,9 @@ def main(link):
         setattr(far, name, Far(link, number, name))
     NOTEBOOK.__dict__.update(display=lambda *_, **__: None, get_ipython=lambda: None)
     run_cells(link, job)
-    link.say({"op": "ready", "names": [n for n in NOTEBOOK.__dict__ if callable(NOTEBOOK.__dict__[n])][:5000]})
+    link.say(
+        {"op": "ready", "names": [n for n in NOTEBOOK.__dict__ if callable(NOTEBOOK.__dict__[n])][:5000]}
+    )
     while True:
         try:
             tree, data = wire.receive(link.fd)
