@@ -9,12 +9,15 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
 
+import nbformat
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -168,7 +171,7 @@ def gru():
 
 @pytest.mark.slow
 def test_killed_at_any_moment_no_grade_is_lost(boxed, tmp_path):
-    folder, out = class_of(tmp_path / "in", 10), tmp_path / "out"
+    folder, out = class_of(tmp_path / "in", 6), tmp_path / "out"
     arguments = ("grade", folder, "--out", out, "--seed", 1, "--workers", 2)
     kept, rng = [], random.Random(0)
     for _ in range(4):
@@ -182,7 +185,7 @@ def test_killed_at_any_moment_no_grade_is_lost(boxed, tmp_path):
             kept.append(dict(stored(out)))
     assert call(*arguments).returncode == 0
     rows = list(csv.DictReader((out / "grades.csv").open()))
-    assert [row["student"] for row in rows] == [f"student-{i:03d}" for i in range(10)]
+    assert [row["student"] for row in rows] == [f"student-{i:03d}" for i in range(6)]
     assert {row["total"] for row in rows} == {"16"}
     end = dict(stored(out))
     # What was kept was not graded again: its seconds are those of the first time.
@@ -752,3 +755,62 @@ def test_the_gradescope_archive_grades(tmp_path, monkeypatch):
     assert content["score"] == 16 and len(content["tests"]) == 5
     gradescope.main("gru", "1", tmp_path / "nothing", tmp_path / "results.json")
     assert "No grade, which is not a zero" in (tmp_path / "results.json").read_text()
+
+
+CLUSTER = """import subprocess, sys
+from pathlib import Path
+from rnncourse.grading.sandbox import drop_root
+
+drop_root([Path({root!r}), *map(Path, sys.path)])
+if __name__ == "__main__":
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        line = [sys.executable, "-m", "rnncourse.cli", "grade", *sys.argv[1:]]
+        dask = ["--dask", cluster.scheduler_address]
+        for name, extra in (("local", ["--workers", "2"]), ("dask", dask)):
+            subprocess.run([*line, "--out", name, *extra], check=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_grades(boxed):
+    pytest.importorskip("distributed")
+    # Not pytest's own folder, which only its user may enter.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        class_of(folder / "in", 4)
+        (folder / "exercises").symlink_to(ROOT / "exercises")
+        (folder / "cluster.py").write_text(CLUSTER.format(root=str(ROOT)))
+        line = [sys.executable, "cluster.py", "in", "--seed", "1"]
+        subprocess.run(line, cwd=folder, env=command()["env"], check=True)
+        rows = [
+            [row[:-1] for row in csv.reader((folder / name / "grades.csv").open())]
+            for name in ("local", "dask")
+        ]
+        assert rows[0] == rows[1] and len(rows[0]) == 5
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "solutions").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_notebooks_are_valid_nbgrader_sources(path):
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if "nbgrader" in cell.metadata]
+    for cell in cells:
+        kept = dict(cell.metadata.nbgrader)
+        points = kept.pop("points", None)
+        assert set(kept) == {"schema_version", "grade_id", "grade", "solution", "locked", "task"}
+        assert kept["schema_version"] == 3 and kept["task"] is False
+        assert re.fullmatch(r"[a-zA-Z0-9_-]+", kept["grade_id"])
+        assert all(isinstance(kept[name], bool) for name in ("grade", "solution", "locked"))
+        # Points for what is graded alone; a check is locked, a text is answer and graded cell in one.
+        assert (points is not None and points >= 0) == kept["grade"]
+        assert kept["grade"] or kept["solution"]
+        if kept["grade"] and cell.cell_type == "code":
+            assert kept["locked"] and not kept["solution"]
+        if cell.cell_type == "markdown":
+            assert kept["grade"] and kept["solution"]
+    if find_spec("nbgrader"):
+        from nbgrader.nbgraderformat.v3 import MetadataValidatorV3
+
+        MetadataValidatorV3().validate_nb(notebook)
