@@ -1,20 +1,16 @@
 """One submission: its cells run in the sandbox, its functions called there, what they return judged here."""
 
 import ast
-import atexit
 import builtins
 import json
 import os
 import re
-import shutil
 import signal
-import tempfile
 import threading
 import time
 import zlib
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
@@ -23,8 +19,6 @@ from rnncourse.grading.check import Partly
 from rnncourse.grading.sandbox import Box
 from rnncourse.grading.topic import CHECK, join
 
-KITS = None
-"""Folder of the helper packages, if someone else will remove it."""
 STARTS = 5
 """How often a notebook may end its process before the grader gives up."""
 ENDS = {
@@ -280,9 +274,7 @@ def _within(seconds):
 
 @lru_cache(maxsize=32)
 def _kit(topic):
-    folder = Path(tempfile.mkdtemp(prefix="rnncourse-kit-", dir=KITS))
-    if KITS is None:
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = kit.new_folder()
     kit.write(topic.files(), folder)
     return folder
 

@@ -1,15 +1,20 @@
 """What the sandbox holds of the course: the helpers that an exercise names, and none of its answers."""
 
 import ast
+import atexit
 import importlib.metadata
 import re
+import shutil
 import sys
 import sysconfig
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent.resolve()
+FOLDER = None
+"""Where kits are made, if someone else removes them at the end."""
 COURSE = PACKAGE.parent if (PACKAGE.parent / "solutions").is_dir() else PACKAGE
 """The folder with all the answers."""
 IMPORT = (ast.Import, ast.ImportFrom)
@@ -207,6 +212,14 @@ def _reduced(origin, names, withheld, far):
 def _first(statement):
     decorators = getattr(statement, "decorator_list", [])
     return min([statement.lineno, *(d.lineno for d in decorators)])
+
+
+def new_folder():
+    """A new folder for a kit."""
+    folder = Path(tempfile.mkdtemp(prefix="rnncourse-kit-", dir=FOLDER))
+    if FOLDER is None:
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def write(files, folder):

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import tempfile
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -10,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 
 from rnncourse.grading import judge, kit, sandbox, store
 from rnncourse.grading.topic import Topic
 
+KITS = "rnncourse-kits-"
 FAILED = {"questions": [], "manual": [], "notes": [], "total": None, "seconds": 0, "peak": 0}
 
 
@@ -40,18 +43,27 @@ def failed(message):
 
 
 def _enter(folder):
-    judge.KITS = folder
+    kit.FOLDER = folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sandbox.drop_root([kit.PACKAGE.parent])
     # Killed with its parent; a change of user forgets this.
     sandbox._libc().prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
+def _sweep():
+    """Remove what a run that was killed has left."""
+    for path in Path(tempfile.gettempdir()).glob(f"{KITS}*-*"):
+        pid = path.name.removeprefix(KITS).partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
 @contextmanager
 def local_pool(workers):
     """A pool of processes that have given up root."""
     context = multiprocessing.get_context("fork")
-    with tempfile.TemporaryDirectory(prefix="rnncourse-kits-") as folder:
+    _sweep()
+    with tempfile.TemporaryDirectory(prefix=f"{KITS}{os.getpid()}-") as folder:
         if os.geteuid() == 0:
             os.chown(folder, sandbox.NOBODY, sandbox.NOBODY)
         os.chmod(folder, 0o711)

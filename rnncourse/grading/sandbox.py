@@ -334,21 +334,19 @@ def probe(limits=None):
         )
     if shutil.which("bwrap") is None:
         raise Refused(MEND["missing"])
-    with tempfile.TemporaryDirectory(prefix="rnncourse-kit-") as folder:
-        kit.write({}, Path(folder))
-        box = Box(Path(folder), kit.libraries(["numpy"]), limits)
-        box.deadline = time.monotonic() + 20
-        try:
-            wire.send(
-                box.fd, {"cells": [], "skip": [], "seconds": 5, "limits": limits.rlimits(False), "far": []}
-            )
-            ready = wire.receive(box.fd)[0]["op"] == "ready"
-        except (OSError, EOFError, wire.WireError):
-            ready = False
-        finally:
-            box.close()
-        if ready:
-            return
+    folder = kit.new_folder()
+    kit.write({}, folder)
+    box = Box(folder, kit.libraries(["numpy"]), limits)
+    box.deadline = time.monotonic() + 20
+    try:
+        wire.send(box.fd, {"cells": [], "skip": [], "seconds": 5, "limits": limits.rlimits(False), "far": []})
+        ready = wire.receive(box.fd)[0]["op"] == "ready"
+    except (OSError, EOFError, wire.WireError):
+        ready = False
+    finally:
+        box.close()
+    if ready:
+        return
     said = box.output.decode(errors="replace").strip()[-500:]
     raise Refused(f"the sandbox does not start: {said or 'it says nothing'}\n{_mend(said)}")
 
