@@ -11,11 +11,12 @@ import time
 import zlib
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib import import_module
 
 import numpy as np
 
 from rnncourse.grading import kit, wire
-from rnncourse.grading.check import Partly
+from rnncourse.grading.check import Partly, parities
 from rnncourse.grading.sandbox import Box
 from rnncourse.grading.topic import CHECK, join
 
@@ -79,7 +80,7 @@ class Session:
     def __init__(self, cells, topic, limits, boxed=True):
         self.cells, self.topic, self.limits, self.boxed = cells, topic, limits, boxed
         self.ended = time.monotonic() + limits.total
-        self.box, self.starts, self.peak = None, 0, 0
+        self.box, self.starts, self.peak, self.guarded = None, 0, 0, False
         self.errors, self.deadly, self.names, self.output = {}, {}, set(), b""
 
     def start(self):
@@ -93,7 +94,7 @@ class Session:
     def _start(self):
         torch = "torch" in self.topic.libraries
         self.box = Box(_kit(self.topic), _libraries(self.topic.libraries), self.limits, self.boxed)
-        self.kept, self.errors = list(self.topic.helpers), {}
+        self.kept, self.errors = [self._lent(*pair) for pair in self.topic.far], {}
         cell = None
         try:
             job = {
@@ -194,6 +195,19 @@ class Session:
             if hasattr(error, "student"):
                 raise
             raise Died(self.stop(wire.WireError(type(error).__name__))) from None
+
+    def _lent(self, module, name):
+        """A function of the course that the student may call; an answer not while one like it is judged."""
+        function = getattr(import_module(module), name)
+        if (module, name) not in self.topic.answers:
+            return function
+
+        def answer(*args, **kwargs):
+            if self.guarded:
+                raise RuntimeError(f"{name} is an answer: while one like it is judged, it cannot be called")
+            return function(*args, **kwargs)
+
+        return answer
 
     def _keep(self, function):
         if isinstance(function, Far) and function._number is not None:
@@ -417,9 +431,11 @@ def _judged(question, session, read, seed):
         }
     rng = np.random.default_rng([seed, zlib.crc32(session.topic.name.encode()), int(question.number[1:])])
     session._deadline(session.limits.question)
+    judge = session.topic.judges[question.number]
+    session.guarded = bool(parities(judge))
     try:
         with np.errstate(all="ignore"), _within(session.limits.question):
-            session.topic.judges[question.number].judge(Far(session, name), rng)
+            judge.judge(Far(session, name), rng)
     except Died as error:
         return said | {"outcome": "crashed", "message": f"When {name} was called, {error}."}
     except TooLong:
@@ -500,7 +516,12 @@ def _notes(session, cells):
     if -1 in session.deadly:
         notes.append(f"Between two cells: {session.deadly[-1]}.")
     notes += [f"Cell {n} fails: {_brief(e)}" for n, e in sorted(session.errors.items()) if n > 0 and n in own]
-    return notes
+    given = [
+        f"{own[n].splitlines()[0][:80]}: {_brief(e)}"
+        for n, e in session.errors.items()
+        if n < -1 and n in own
+    ]
+    return notes + [f"What was given out fails: {said}" for said in given]
 
 
 def _status(questions, session):

@@ -24,12 +24,6 @@ CHECK = '''"""While it is graded, a notebook is not checked: the grader calls th
 def check(question, answer, seed=None):
     """Do nothing."""
 '''
-WITHHELD = '''
-
-def {name}(*arguments, **named):
-    """An answer, which is not there while it is graded."""
-    raise RuntimeError("{name} is an answer to this exercise: while it is graded, it cannot be called")
-'''
 
 
 def needed(statements, names, without=frozenset()):
@@ -121,15 +115,13 @@ def imports(tree):
     }
 
 
-def package(names, withheld=frozenset(), far=frozenset()):
+def package(names, far=()):
     """Files of a package rnncourse that has these names, what they need, and nothing else.
 
     Parameters
     ----------
     names : set of (module, name) pairs
-    withheld : set of (module, name) pairs
-        They can be imported, but not called.
-    far : set of (module, name) pairs
+    far : sequence of (module, name) pairs
         The grader runs these; the sandbox has a line to them.
 
     Returns
@@ -144,14 +136,18 @@ def package(names, withheld=frozenset(), far=frozenset()):
         if name in wanted.setdefault(module, set()):
             continue
         wanted[module].add(name)
-        blocked = _of(module, withheld | far)
-        if name not in blocked:
+        blocked = {n for m, n in far if m == module}
+        if _is_module(f"{module}.{name}"):
+            below = _statements(f"{module}.{name}")
+            queue += [(f"{module}.{name}", n) for statement in below for n in defines(statement)]
+        elif name not in blocked:
             queue += _imported(*needed(_statements(module), {name}, blocked))
     files = {"rnncourse/grading/check.py": CHECK}
     for module, called in wanted.items():
         origin, path = _source(module), Path(*module.split("."))
         path = path / "__init__.py" if origin.name == "__init__.py" else path.with_suffix(".py")
-        files[str(path)] = _reduced(origin, called, _of(module, withheld), _of(module, far))
+        lines = {name: number for number, (m, name) in enumerate(far) if m == module}
+        files[str(path)] = _reduced(origin, called, lines)
         for data in sorted(p for p in origin.parent.iterdir() if p.suffix in (".txt", ".tsv")):
             if data.name in files[str(path)]:
                 files[str(path.with_name(data.name))] = data.read_text("utf8")
@@ -161,8 +157,11 @@ def package(names, withheld=frozenset(), far=frozenset()):
     return files
 
 
-def _of(module, pairs):
-    return {name for m, name in pairs if m == module}
+def _is_module(name):
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # what stands before the last dot is no package
+        return False
 
 
 def _source(module):
@@ -191,21 +190,18 @@ def _narrowed(statement, names):
     return ast.ImportFrom(statement.module, kept, statement.level)
 
 
-def _reduced(origin, names, withheld, far):
-    """The text of a module with these names, some of them withheld or elsewhere."""
+def _reduced(origin, names, far):
+    """The text of a module with these names, some of them elsewhere, with a number."""
     text = origin.read_text("utf8")
     lines = text.splitlines()
-    blocked = withheld | far
-    kept, used = needed(ast.parse(text).body, names - blocked, blocked)
+    kept, used = needed(ast.parse(text).body, names - far.keys(), far.keys())
     used |= names
-    parts = []
+    parts = [f"from rnncourse_far import f{far[name]} as {name}" for name in sorted(far.keys() & used)]
     for statement in kept:
         if isinstance(statement, ast.ImportFrom):
             parts.append(ast.unparse(_narrowed(statement, used)))
         else:
             parts.append("\n".join(lines[_first(statement) - 1 : statement.end_lineno]))
-    parts += [WITHHELD.format(name=name) for name in sorted(withheld & used)]
-    parts += [f"from rnncourse_far import {name}" for name in sorted(far & used)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import tempfile
@@ -17,6 +18,8 @@ from rnncourse.grading import judge, kit, sandbox, store
 from rnncourse.grading.topic import Topic
 
 KITS = "rnncourse-kits-"
+SPACE = 24 * 2**30
+"""Bytes that a judging process may reserve."""
 FAILED = {"questions": [], "manual": [], "notes": [], "total": None, "seconds": 0, "peak": 0}
 
 
@@ -46,6 +49,8 @@ def _enter(folder):
     kit.FOLDER = folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sandbox.drop_root([kit.PACKAGE.parent])
+    # A student's call of a helper must not fill the machine's memory; PyTorch alone reserves more.
+    resource.setrlimit(resource.RLIMIT_AS, (SPACE, SPACE))
     # Killed with its parent; a change of user forgets this.
     sandbox._libc().prctl(1, signal.SIGKILL, 0, 0, 0)
 

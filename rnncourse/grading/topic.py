@@ -5,7 +5,7 @@ import hashlib
 import importlib
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -86,16 +86,15 @@ class Topic:
         ]
 
     @cached_property
-    def far(self):
-        """The exercise's own helpers, which the grader runs itself: (module, name) pairs in order."""
-        if self.whole:
-            return []
-        return sorted(pair for pair in self._named if pair[0] == f"rnncourse.{self.name}.exercise")
+    def answers(self):
+        """The package's functions that answer a question: (module, name) pairs."""
+        return {(f.__module__, f.__name__) for f in references(self.judges)}
 
     @cached_property
-    def helpers(self):
-        """What stands for :attr:`far` outside: the functions themselves."""
-        return [getattr(importlib.import_module(module), name) for module, name in self.far]
+    def far(self):
+        """What the grader runs for the student, helpers of the exercise and answers: (module, name) pairs."""
+        helpers = {pair for pair in self._named if pair[0] == f"rnncourse.{self.name}.exercise"}
+        return [] if self.whole else sorted(helpers | self.answers)
 
     @property
     def _named(self):
@@ -113,12 +112,7 @@ class Topic:
             if name[0] != "_"
         }
         common = {pair for pair in common if _defined_in(*pair)}
-        withheld = {(f.__module__, f.__name__) for f in references(self.judges)}
-        return kit.package(self._named | common, withheld, set(self.far))
-
-    def of(self, judges):
-        """The same notebook with other judges."""
-        return replace(self, judges=judges)
+        return kit.package(self._named | common, self.far)
 
 
 def join(source):

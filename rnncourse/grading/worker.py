@@ -239,7 +239,7 @@ def main(link):
     sys.modules["__main__"] = NOTEBOOK
     sys.modules["rnncourse_far"] = far = types.ModuleType("rnncourse_far")
     for number, name in enumerate(job["far"]):
-        setattr(far, name, Far(link, number, name))
+        setattr(far, f"f{number}", Far(link, number, name))
     NOTEBOOK.__dict__.update(display=lambda *_, **__: None, get_ipython=lambda: None)
     run_cells(link, job)
     link.say(
