@@ -11,8 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 import zipfile
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
@@ -22,10 +24,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from submissions import FOLDER, cases, file_name
+from test_exercises import functions
 
 from rnncourse.cli import main
 from rnncourse.grading import collect, gradescope, report, run, sandbox, selftest, store, wire
-from rnncourse.grading.check import HeldOut, ModuleParity, Partly, Property
+from rnncourse.grading.check import HeldOut, ModuleParity, Partly, Property, parities
 from rnncourse.grading.judge import grade, plan, read_notebook
 from rnncourse.grading.sandbox import Limits
 from rnncourse.grading.topic import Topic, load_topic, solution_cells
@@ -461,6 +464,8 @@ def test_functions_pass_both_ways():
         assert inner(np.arange(3)).tolist() == [2, 4, 6]
         given = [np.zeros(2), [1]]
         assert answer.__name__ == "answer" and inner(given) is None
+        assert given[0].tolist() == [0, 0] and given[1] == [1]
+        inner.restoring(given)
         assert given[0].tolist() == [5, 5] and given[1] == [1, 2]
         try:
             inner("x")
@@ -747,6 +752,44 @@ def test_the_gradescope_archive_grades(tmp_path, monkeypatch):
     assert content["score"] == 16 and len(content["tests"]) == 5
     gradescope.main("gru", "1", tmp_path / "nothing", tmp_path / "results.json")
     assert "No grade, which is not a zero" in (tmp_path / "results.json").read_text()
+
+
+def poisoned(value, number):
+    """A result with every float and integer in it replaced."""
+    if isinstance(value, tuple | list):
+        items = [poisoned(item, number) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if isinstance(value, dict):
+        return {key: poisoned(item, number) for key, item in value.items()}
+    if callable(value):
+        return lambda *arguments: poisoned(value(*arguments), number)
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "iuf":
+        return np.full(np.shape(value), number)[()]
+    return number if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+WITHOUT_NUMBERS = {"deep.q4", "embeddings.q3", "gru.q4"}
+OPEN = [
+    (topic, number, question)
+    for topic in sorted(path.stem for path in (ROOT / "solutions").glob("*.ipynb"))
+    for number, question in import_module(f"rnncourse.{topic}.exercise").QUESTIONS.items()
+    if not parities(question) and f"{topic}.{number}" not in WITHOUT_NUMBERS
+]
+
+
+@pytest.mark.parametrize(
+    "topic, number, question", OPEN, ids=lambda value: value if isinstance(value, str) else ""
+)
+@pytest.mark.parametrize("poison", [np.nan, 0.0, 1e200])
+def test_no_number_from_far_out_is_taken_for_an_answer(topic, number, question, poison):
+    if (topic, number, poison) == ("gradients", "q5", 1e200):
+        pytest.skip("lr and eps of 1e200 make Adam gradient descent, which is an answer")
+    notebook = nbformat.read(ROOT / f"solutions/{topic}.ipynb", as_version=4)
+    name = next(c.source for c in notebook.cells if f'check("{topic}.{number}"' in c.source)
+    answer = functions(notebook)[re.search(r", (\w+)\)", name)[1]]
+    with np.errstate(all="ignore"), warnings.catch_warnings(), pytest.raises(Exception):  # noqa: B017
+        warnings.simplefilter("ignore")
+        question.judge(lambda *arguments: poisoned(answer(*arguments), poison), np.random.default_rng(0))
 
 
 CLUSTER = """import subprocess, sys

@@ -36,6 +36,10 @@ SIGNALS = {
 }
 
 
+MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+"""What a message that was not made by the worker may lead to."""
+
+
 class Unreadable(Exception):
     """The file is not a notebook."""
 
@@ -56,8 +60,22 @@ class Far:
         self._session, self._number, self._method = session, number, method
 
     def __call__(self, *args, **kwargs):
-        """Call it there; arrays and lists that it changes are changed here too."""
-        return self._session.call(self, args, kwargs)
+        """Call it there. What it changes in place is changed there alone."""
+        return self._session.call(self, args, kwargs)[0]
+
+    @property
+    def restoring(self):
+        """The same, but what it changes in its arguments is changed here too."""
+
+        def restoring(*args, **kwargs):
+            result, after = self._session.call(self, args, kwargs)
+            try:
+                wire.restore(args, after)
+            except (TypeError, ValueError):
+                raise AssertionError("your function makes something else of its arguments") from None
+            return result
+
+        return restoring
 
     def __getattr__(self, name):
         """A method of it, once it is a thing and not a function of the notebook."""
@@ -95,7 +113,7 @@ class Session:
         torch = "torch" in self.topic.libraries
         self.box = Box(_kit(self.topic), _libraries(self.topic.libraries), self.limits, self.boxed)
         self.kept, self.errors = [self._lent(*pair) for pair in self.topic.far], {}
-        cell = None
+        cell, numbers = None, {number for number, _ in self.cells}
         try:
             job = {
                 "cells": self.cells,
@@ -109,7 +127,9 @@ class Session:
             while True:
                 tree, data = wire.receive(self.box.fd)
                 if tree["op"] == "cell":
-                    cell = int(tree["cell"])
+                    cell = tree["cell"]
+                    if cell not in numbers:
+                        raise wire.WireError("there is no such cell")
                     self._deadline(self.limits.cell + 1.5)
                 elif tree["op"] == "ran":
                     self.errors.pop(cell, None)
@@ -124,7 +144,7 @@ class Session:
                     return
                 else:
                     raise wire.WireError("a message is of no known kind")
-        except (EOFError, OSError, wire.WireError, KeyError, TypeError, ValueError) as error:
+        except (EOFError, OSError, wire.WireError, *MALFORMED) as error:
             reason = self.stop(error)
             # Between two cells: nobody can say which of them did it.
             self.deadly[-1 if cell is None else cell] = reason
@@ -164,7 +184,10 @@ class Session:
         return "ended"
 
     def call(self, function, args, kwargs):
-        """Call a function of the student's; its exceptions are raised here, marked as the student's."""
+        """Call a function of the student's: the result, and the arguments after the call.
+
+        Its exceptions are raised here, marked as the student's.
+        """
         if self.box is None:
             raise Died("the process is gone")
         tree, arrays = wire.pack((args, kwargs), self._keep)
@@ -185,13 +208,12 @@ class Session:
                 if tree["op"] != "return":
                     raise wire.WireError("a message is of no known kind")
                 result, after = wire.Decoder(data, self._far)(tree["value"])
-                wire.restore(args, after)
-                return result
+                return result, after
         except (EOFError, OSError, wire.WireError, KeyError) as error:
             if hasattr(error, "student"):
                 raise
             raise Died(self.stop(error)) from None
-        except (TypeError, ValueError, RecursionError) as error:
+        except (*MALFORMED, RecursionError) as error:
             if hasattr(error, "student"):
                 raise
             raise Died(self.stop(wire.WireError(type(error).__name__))) from None
@@ -224,15 +246,17 @@ class Session:
             function = self.kept[int(tree["number"])]
             args, kwargs = wire.Decoder(data, self._far)(tree["value"])
             kwargs = {str(name): value for name, value in kwargs.items()}
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise wire.WireError(f"a call is malformed: {type(error).__name__}") from None
         try:
             with np.errstate(all="ignore"), _within(self.limits.call):
                 result = function(*args, **kwargs)
             value, arrays = wire.pack(result, self._keep)
             message = {"op": "return", "value": value}
-        except (Died, TooLong):
+        except Died:
             raise
+        except TooLong:
+            message, arrays = {"op": "raise", "type": "TimeoutError", "message": "it ran too long"}, ()
         except Exception as error:
             message, arrays = {"op": "raise", "type": type(error).__name__, "message": str(error)[:500]}, ()
         wire.send(self.box.fd, message, arrays)
