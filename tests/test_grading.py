@@ -476,6 +476,23 @@ def test_functions_pass_both_ways():
     assert said["outcome"] == "wrong" and "it raises" in said["message"] and "gone" in said["message"]
 
 
+CHANGES_ITS_ARGUMENTS = """
+def leaky_backward(doutput, x, h, params, alpha):
+    for array in (doutput, x, h, *params):
+        array[:] = 0
+    return x, h[0], params, 0.0
+"""
+
+
+def test_what_the_judge_compares_with_cannot_be_changed():
+    topic = load_topic("bptt", ROOT)
+    cell = {"cell_type": "code", "metadata": {}, "source": CHANGES_ITS_ARGUMENTS}
+    data = json.dumps({"cells": [cell]}).encode()
+    with mock.patch("os.geteuid", return_value=1000):
+        result = grade(data, topic, 0, LIMITS, boxed=False)
+    assert result["questions"][4]["outcome"] == "wrong"
+
+
 def test_what_the_judge_cannot_compare_is_no_plain_zero():
     def judge(answer, rng):
         return answer() + 1
