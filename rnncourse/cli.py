@@ -9,6 +9,7 @@ from tqdm import tqdm
 from rnncourse._commands import Fault
 from rnncourse.grading.cli import grade, gradescope
 from rnncourse.language_model.cli import lm
+from rnncourse.seq2seq.cli import translate
 
 
 @click.group()
@@ -18,6 +19,7 @@ def main():
 
 
 main.add_command(lm)
+main.add_command(translate)
 main.add_command(grade)
 main.add_command(gradescope)
 

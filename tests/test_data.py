@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from num2words import num2words
 
 from rnncourse.data import tales
-from rnncourse.data.files import read_text
+from rnncourse.data.files import read_pairs, read_text
 from rnncourse.data.memory import adding, anbn, anbncn, copy_memory, dyck, parity, recall
+from rnncourse.data.numbers import LARGEST, number_pairs, write_number
 from rnncourse.data.pydocs import pydocs_text
 from rnncourse.data.tales import Tale, load_tales, tales_text
 from rnncourse.data.text import Vocabulary, contiguous_batches
-from rnncourse.data.words import WordVocabulary, split_sentences
+from rnncourse.data.words import JOINER, WordVocabulary, join_words, split_sentences, split_words
 
 sizes = st.integers(1, 6)
 seeds = st.integers(0, 2**32 - 1)
@@ -421,3 +423,151 @@ def test_read_text_in_another_encoding(tmp_path, end, mark):
     (tmp_path / "a.txt").write_bytes(mark + end.join([b"one", b"two", "naïve".encode("latin-1"), b"\xff"]))
     with pytest.raises(ValueError, match=r"a\.txt is not UTF-8: line 3 has the byte 0xef$"):
         read_text(tmp_path / "a.txt")
+
+
+# Sentences
+
+
+@pytest.mark.parametrize(
+    "sentence, words",
+    [
+        ("Go on.", "Go on ￭."),
+        ('"Go!" he said.', '"￭ Go ￭! ￭" he said ￭.'),
+        ("well-known", "well ￭-￭ known"),
+        ("Allez -y , n'est-ce pas ?", "Allez -￭ y , n'est ￭-￭ ce pas ?"),
+        ("n' aime", "n ￭' aime"),
+        ("(a)(b) ...", "(￭ a ￭) ￭(￭ b ￭) . ￭. ￭."),
+        ("", ""),
+    ],
+)
+def test_words_and_marks_of_a_sentence(sentence, words):
+    assert split_words(sentence) == words.split()
+    assert join_words(split_words(sentence)) == sentence
+
+
+@given(st.text(st.characters(exclude_characters=JOINER)))
+def test_a_sentence_comes_back_but_for_its_blanks(sentence):
+    assert join_words(split_words(sentence)) == " ".join(sentence.split())
+
+
+def test_pairs_of_a_file(tmp_path):
+    (tmp_path / "a.tsv").write_text("Go.\tVa !\tCC-BY\n\n  Hi \t Salut\r\n", encoding="utf8")
+    assert read_pairs(tmp_path / "a.tsv") == [("Go.", "Va !"), ("Hi", "Salut")]
+
+
+# Numbers
+
+ENGLISH = {
+    word: n
+    for n, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+        "sixteen seventeen eighteen nineteen".split()
+    )
+}
+ENGLISH |= {
+    word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
+}
+GERMAN = {
+    word: n
+    for n, word in enumerate(
+        "null ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn fünfzehn "
+        "sechzehn siebzehn achtzehn neunzehn".split()
+    )
+}
+GERMAN |= {
+    word: 10 * n
+    for n, word in enumerate("zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split(), 2)
+}
+GERMAN["eins"] = 1
+
+
+def value(words, small, hundred, thousand):
+    """Value of number words: below a hundred all add, a hundred multiplies, a thousand closes the group."""
+    total = group = 0
+    for word in words:
+        if word == thousand:
+            total, group = 1000 * group, 0
+        elif word == hundred:
+            group *= 100
+        elif word not in ("and", "und"):
+            group += small[word]
+    return total + group
+
+
+SOME_NUMBERS = [*range(1200), *range(1200, LARGEST, 1237), 21_021, 100_000, 101_001, 200_000, LARGEST]
+
+
+def test_written_numbers_have_their_value():
+    for n in SOME_NUMBERS:
+        assert value(write_number(n, "english"), ENGLISH, "hundred", "thousand") == n
+        assert value(write_number(n, "german"), GERMAN, "hundert", "tausend") == n
+        assert int("".join(write_number(n, "digits"))) == n
+
+
+def test_german_parts_make_the_german_word():
+    for n in SOME_NUMBERS:
+        assert "".join(write_number(n, "german")) == num2words(n, lang="de")
+
+
+def test_there_are_so_many_number_words():
+    def vocabulary(form):
+        return {word for n in SOME_NUMBERS for word in write_number(n, form)}
+
+    assert vocabulary("digits") == set("0123456789")
+    assert vocabulary("english") == {*ENGLISH, "and", "hundred", "thousand"} and len(ENGLISH) + 3 == 31
+    assert vocabulary("german") == {*GERMAN, "und", "hundert", "tausend"} and len(GERMAN) + 3 == 32
+
+
+@pytest.mark.parametrize(
+    "number, english, german",
+    [
+        (0, "zero", "null"),
+        (1, "one", "eins"),
+        (16, "sixteen", "sechzehn"),
+        (21, "twenty one", "ein und zwanzig"),
+        (77, "seventy seven", "sieben und siebzig"),
+        (101, "one hundred and one", "ein hundert eins"),
+        (21_030, "twenty one thousand and thirty", "ein und zwanzig tausend dreißig"),
+    ],
+)
+def test_number_in_words(number, english, german):
+    assert write_number(number, "english") == tuple(english.split())
+    assert write_number(number, "german") == tuple(german.split())
+
+
+def test_number_pairs():
+    pairs = number_pairs(np.random.default_rng(3), 50, source="german", target="digits", low=30, high=90)
+    numbers = [int("".join(digits)) for _, digits in pairs]
+    assert len(set(numbers)) == 50 and min(numbers) >= 30 and max(numbers) <= 90
+    assert numbers != sorted(numbers)
+    assert [german for german, _ in pairs] == [write_number(n, "german") for n in numbers]
+    again = number_pairs(np.random.default_rng(3), 50, source="german", target="digits", low=30, high=90)
+    assert again == pairs
+    everything = number_pairs(np.random.default_rng(0), 10, source="digits", low=0, high=9)
+    assert sorted(everything) == [((str(n),), write_number(n, "german")) for n in range(10)]
+
+
+def test_number_pairs_are_drawn_evenly():
+    pairs = number_pairs(np.random.default_rng(0), 400, target="digits")
+    mean = np.mean([int("".join(digits)) for _, digits in pairs])
+    # The mean of 400 numbers has the standard deviation 1,000,000 / sqrt(12) / 20 = 14,434.
+    assert abs(mean - LARGEST / 2) < 4 * 14_434
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"count": 0}, "count must be an integer of at least 1, got 0"),
+        ({"count": 12}, "low .. high must hold count = 12 numbers, got 11: 10 .. 20"),
+        ({"low": 30}, "low .. high must hold count = 5 numbers, got 0: 30 .. 20"),
+        ({"low": -1}, "low must be an integer in 0 .. 999999, got -1"),
+        ({"low": 1.5}, "low must be an integer in 0 .. 999999, got 1.5"),
+        ({"high": 1_000_000}, "high must be an integer in 0 .. 999999, got 1000000"),
+        ({"target": "french"}, "target must be one of 'digits', 'english', 'german', got 'french'"),
+        ({"source": "french"}, "source must be one of 'digits', 'english', 'german', got 'french'"),
+    ],
+)
+def test_number_pairs_refuse(change, message):
+    arguments = {"count": 5, "low": 10, "high": 20} | change
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        number_pairs(np.random.default_rng(0), **arguments)

@@ -14,6 +14,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from runs import (
+    assert_same_run,
+    flat,
+    in_two_processes,
+    killed_by_the_clock,
+    killed_in_the_program,
+)
 
 from rnncourse._commands import Fault, find_device, one_sentence
 from rnncourse.cli import main
@@ -23,6 +30,7 @@ from rnncourse.language_model.numpy import lm_forward, lm_init, lm_loss
 from rnncourse.language_model.numpy import sampling_probabilities as numpy_probabilities
 from rnncourse.language_model.torch import CELLS, LanguageModel, sample, sampling_probabilities
 from rnncourse.language_model.training import (
+    KIND,
     Score,
     Settings,
     TextModel,
@@ -39,7 +47,6 @@ from rnncourse.testing import check_parity
 from rnncourse.training.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
 from rnncourse.training.distributed import Processes, processes
 
-PYTHON = [sys.executable, "-m", "rnncourse.cli", "lm"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 SMALL = ["--hidden", "12", "--batch", "4", "--window", "8", "--every", "5", "--device", "cpu"]
 V, E, H, T, B, LAYERS = 7, 5, 6, 8, 3, 2
@@ -73,26 +80,6 @@ def lm(*arguments, code=0):
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result.output
-
-
-def flat(content, path=""):
-    """Every leaf of nested dicts and sequences, by its path."""
-    if isinstance(content, dict | list | tuple):
-        items = content.items() if isinstance(content, dict) else enumerate(content)
-        for name, item in items:
-            yield from flat(item, f"{path}/{name}")
-    else:
-        yield path, content
-
-
-def assert_same_run(a, b):
-    """All that two checkpoints hold, to the bit."""
-    a, b = (dict(flat(load_checkpoint(path, "rnncourse lm, format 1"))) for path in (a, b))
-    assert a.keys() == b.keys()
-    assert [path for path in a if path.startswith("/optimiser/state")]
-    for path, value in a.items():
-        equal = torch.equal(value, b[path]) if isinstance(value, torch.Tensor) else value == b[path]
-        assert equal, path
 
 
 # The model.
@@ -349,7 +336,7 @@ def resumes_to_the_bit(text, folder, device):
     run = load_run(parts / "checkpoint.pt")
     assert run["history"]["evaluated"].tolist() == [0, 10, 20, 30, 40]
     assert run["history"]["loss"][-5:].mean() < run["history"]["loss"][:5].mean()
-    assert_same_run(whole / "checkpoint.pt", parts / "checkpoint.pt")
+    assert_same_run(KIND, whole / "checkpoint.pt", parts / "checkpoint.pt")
 
 
 def test_a_resumed_run_is_the_same_to_the_bit(text, tmp_path):
@@ -411,75 +398,59 @@ def test_ctrl_c_loses_the_last_interval_alone(text, tmp_path, monkeypatch, sigin
     assert message in output and steps_of(path) == kept
     lm(*command, path.parent, "--resume")
     lm(*command, tmp_path / "whole")
-    assert_same_run(path, tmp_path / "whole" / "checkpoint.pt")
+    assert_same_run(KIND, path, tmp_path / "whole" / "checkpoint.pt")
 
 
-def test_a_killed_run_goes_on_to_the_bit(text, tmp_path):
+def test_a_run_killed_ten_times_anywhere_in_the_program_goes_on_to_the_bit(text, tmp_path):
     path = tmp_path / "killed" / "checkpoint.pt"
-    command = ["train", text, *SMALL, "--out"]
-    process = subprocess.Popen(
-        [*PYTHON, *map(str, command), path.parent, "--steps", "1000000"],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not (said := process.stdout.readline()).startswith("step 20:"):
-        assert said, process.stderr.read()
-    process.kill()
-    process.communicate(timeout=60)
-    assert steps_of(path) >= 20
+    command = ["train", text, *SMALL, "--every", "3", "--out"]
+    places = killed_in_the_program(["lm", *command, path.parent, "--steps", "9999"], path, seed=1)
+    assert 2 <= sum("an update" in place for place in places) <= 8
+    assert "writing: half of the file" in places
     end = steps_of(path) + 10
     lm(*command, path.parent, "--resume", "--steps", end)
     lm(*command, tmp_path / "whole", "--steps", end)
-    assert_same_run(path, tmp_path / "whole" / "checkpoint.pt")
+    assert_same_run(KIND, path, tmp_path / "whole" / "checkpoint.pt")
 
 
-def in_two_processes(*arguments):
+def test_a_run_killed_ten_times_by_the_clock_goes_on_to_the_bit(text, tmp_path):
+    path = tmp_path / "killed" / "checkpoint.pt"
+    command = ["train", text, *SMALL, "--dropout", "0.3", "--every", "3", "--out"]
+    killed_by_the_clock(["lm", *command, path.parent, "--steps", "9999"], path, seed=0)
+    end = steps_of(path) + 10
+    lm(*command, path.parent, "--resume", "--steps", end)
+    lm(*command, tmp_path / "whole", "--steps", end)
+    assert_same_run(KIND, path, tmp_path / "whole" / "checkpoint.pt")
+
+
+def test_two_processes_resume_to_the_bit_each_with_its_own_dropout(text, tmp_path):
+    command = ["lm", "train", text, *SMALL, "--dropout", "0.3", "--out"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    in_two_processes([*command, whole, "--steps", "10"], tmp_path)
+    in_two_processes([*command, parts, "--steps", "5"], tmp_path)
+    in_two_processes([*command, parts, "--resume", "--steps", "10"], tmp_path)
+    assert_same_run(KIND, whole / "checkpoint.pt", parts / "checkpoint.pt")
+    first, second = (dict(flat(state)) for state in load_run(whole / "checkpoint.pt")["random"])
+    assert not all(torch.equal(part, second[name]) for name, part in first.items())
+
+
+def test_two_processes_of_torchrun_do_what_one_does(text, tmp_path):
+    command = ["train", text, *SMALL, "--out"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*torchrun, "-m", "rnncourse.cli", "lm", *map(str, arguments)],
+        [*torchrun, "-m", "rnncourse.cli", "lm", *map(str, command), tmp_path / "two", "--steps", "10"],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_two_processes_resume_to_the_bit_each_with_its_own_dropout(text, tmp_path):
-    command = ["train", text, *SMALL, "--dropout", "0.3", "--out"]
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    in_two_processes(*command, whole, "--steps", "10")
-    in_two_processes(*command, parts, "--steps", "5")
-    resumed = ["train", text, "--resume", "--every", "5", "--device", "cpu", "--steps", "10", "--out", parts]
-    in_two_processes(*resumed)
-    assert_same_run(whole / "checkpoint.pt", parts / "checkpoint.pt")
-    first, second = (dict(flat(state)) for state in load_run(whole / "checkpoint.pt")["random"])
-    assert not all(torch.equal(part, second[name]) for name, part in first.items())
-
-
-def test_two_processes_do_what_one_does(text, tmp_path):
-    command = ["train", text, *SMALL, "--steps", "10", "--out"]
-    assert in_two_processes(*command, tmp_path / "two").count("step 10:") == 1
-    lm(*command, tmp_path / "one")
+    assert done.stdout.count("step 10:") == 1
+    lm(*command, tmp_path / "one", "--steps", "10")
     assert len(load_run(tmp_path / "two" / "checkpoint.pt")["random"]) == 2
     # And go on in one process: the parts of the carried state were put together in their order.
     for folder in ("one", "two"):
-        lm(
-            "train",
-            text,
-            "--resume",
-            "--steps",
-            "20",
-            "--every",
-            "5",
-            "--device",
-            "cpu",
-            "--out",
-            tmp_path / folder,
-        )
+        lm(*command, tmp_path / folder, "--resume", "--steps", "20")
     one, two = (load_run(tmp_path / folder / "checkpoint.pt") for folder in ("one", "two"))
     for name in ("loss", "gradient_norm", "evaluated", "evaluation"):
         torch.testing.assert_close(two["history"][name], one["history"][name], rtol=1e-6, atol=0)
@@ -514,6 +485,9 @@ def test_the_best_weights_are_kept(text, tmp_path):
     assert f"came after {steps} of 20 steps" in lm(*resume, "20")
     again = load_run(tmp_path / "checkpoint.pt")["best"]
     assert all(torch.equal(again[name], tensor) for name, tensor in run["best"].items())
+    # It went on from the last weights, not from the best.
+    lm("train", text, *SMALL, "--lr", "3", "--steps", "20", "--out", tmp_path / "whole")
+    assert_same_run(KIND, tmp_path / "checkpoint.pt", tmp_path / "whole" / "checkpoint.pt")
 
 
 # Checkpoints.

@@ -381,6 +381,22 @@ def test_a_run_of_the_twin_in_two_parts_is_one_run_with_one_history():
     assert np.array_equal(kept_even[2].loss, whole.history.loss[:6])
 
 
+def test_a_run_of_the_twin_goes_on_from_its_first_evaluation():
+    params, batches = drawn(4)
+    model, kept = Classifier(params), []
+    settings = {
+        "optimiser": torch.optim.SGD(model.parameters(), 0.1),
+        "steps": 4,
+        "evaluate": lambda model: torch_loss(model, batches[0]),
+        "keep": kept.append,
+    }
+    torch_train(model, torch_loss, batches, **settings)
+    model.load_state_dict(Classifier(params).state_dict())
+    again = torch_train(model, torch_loss, batches, **settings, history=kept[0])
+    for a, b in zip(kept[-1], again.history, strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_a_history_that_does_not_fit():
     params, batches = drawn(4)
     model = Classifier(params)

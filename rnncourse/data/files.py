@@ -146,6 +146,42 @@ def read_analogies(path, lower=True):
     return {name: tuple(questions) for name, questions in sections.items()}
 
 
+def read_pairs(path):
+    """Read sentences with their translations: source, tab, target, one pair a line.
+
+    Blank lines and fields after the second are left out; the files of the Tatoeba project have such fields.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    list of (str, str)
+        In the order of the file, without blanks at the ends.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        If there is no such file.
+    ValueError
+        If it is not UTF-8, holds no pair, or a line lacks the tab or one of the sides; the message has the
+        line.
+    """
+    pairs = []
+    for number, line in _lines(path):
+        fields = [field.strip() for field in line.split("\t")]
+        if len(fields) < 2:
+            raise ValueError(
+                f"{path}, line {number}: expected source, tab, target, got no tab: {line[:60]!r}"
+            )
+        for side, field in zip(("source", "target"), fields, strict=False):
+            if not field:
+                raise ValueError(f"{path}, line {number}: the {side} is empty: {line[:60]!r}")
+        pairs.append((fields[0], fields[1]))
+    return pairs
+
+
 def _lines(path):
     """The lines that are not blank, with their numbers."""
     numbered = enumerate(read_text(path).split("\n"), start=1)

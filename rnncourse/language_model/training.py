@@ -1,9 +1,8 @@
 """A language model of the reader's own text: training that can be resumed, sampling, scoring."""
 
-import hashlib
 import math
 import re
-from itertools import count
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -14,9 +13,7 @@ from rnncourse._checks import check_choice
 from rnncourse.data.text import contiguous_batches
 from rnncourse.data.words import UNKNOWN, WordVocabulary, split_sentences
 from rnncourse.language_model.torch import LanguageModel, sample
-from rnncourse.training.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
-from rnncourse.training.loop import History
-from rnncourse.training.torch import train
+from rnncourse.training.resume import load_resumable, map_state, text_hash, train_resumable
 
 KIND = "rnncourse lm, format 1"
 END = "</s>"
@@ -114,20 +111,13 @@ def token_losses(model, ids, B=1, window=1024, progress=False):
     return torch.cat(losses).reshape(length, B)
 
 
-def text_hash(text):
-    """SHA-256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def train_text(
     text, settings, path, processes, *, steps=None, epochs=None, every=100, resumed=None, say=print
 ):
     """Train a language model on a text, with a checkpoint after each evaluation on its held-out end.
 
-    The loop is :func:`rnncourse.training.torch.train`. Everything random comes from torch's generator, whose
-    state is in the checkpoint beside weights, optimiser and carried state; the place in the data follows from
-    the number of steps. So a run that was stopped and resumed ends with the same bits as one that was not, on
-    the same machine with the same numbers of threads and processes.
+    The loop and its promise, the same bits after stopping and resuming, are those of
+    :func:`rnncourse.training.resume.train_resumable`.
 
     Parameters
     ----------
@@ -156,7 +146,6 @@ def train_text(
     ValueError
         If the text is too short or another one than that of `resumed`, or a setting is out of range.
     """
-    device, first = processes.device, processes.rank == 0
     if resumed is not None and resumed["text"] != text_hash(text):
         raise ValueError(f"{path} is of another text: it goes on with the one it was started with")
     vocabulary, ids, held_out = _split(text, settings)
@@ -165,96 +154,43 @@ def train_text(
         for batch in contiguous_batches(ids, settings.batch, settings.window)
     ]
     held_out = _share_of_streams(held_out, settings.batch, processes)
-    if steps is None:
-        planned = 10 * len(batches) if resumed is None else resumed["steps"]
-        steps = planned if epochs is None else epochs * len(batches)
+    device, carried = processes.device, SimpleNamespace(state=None)
 
-    torch.manual_seed(settings.seed)
-    model = build_model(settings, len(vocabulary)).to(device)
-    optimiser = torch.optim.Adam(model.parameters(), settings.lr)
-    history, best, carried = None, {}, None
-    if processes.rank:
-        # The weights are the first process's; each draws its own dropout.
-        torch.manual_seed(settings.seed + processes.rank)
-    if resumed is not None:
-        model.load_state_dict(resumed["model"])
-        optimiser.load_state_dict(resumed["optimiser"])
-        for group in optimiser.param_groups:
-            group["lr"] = settings.lr
-        history, best = History(**{k: v.numpy() for k, v in resumed["history"].items()}), resumed["best"]
-        if resumed["carried"] is not None:
-            carried = _map_state(lambda part: processes.share(part, 1).to(device), resumed["carried"])
-        if len(resumed["random"]) == processes.size:
-            set_random_state(resumed["random"][processes.rank], device)
-        elif first and settings.dropout:
-            say(f"{len(resumed['random'])} processes wrote {path}: dropout is drawn anew")
-    done = 0 if history is None else len(history.loss)
-    if done > steps:
-        raise ValueError(f"{path} has {done} steps already, more than the {steps} asked for")
-
-    def stream():
-        for place in count(done):
-            x, y = batches[place % len(batches)]
-            yield x.to(device), y.to(device), place % len(batches) == 0
+    def batch(place):
+        x, y = batches[place % len(batches)]
+        return x.to(device), y.to(device), place % len(batches) == 0
 
     def loss(model, batch):
-        nonlocal carried
         x, y, starts = batch
-        logits, state = model(x, None if starts else carried)
-        carried = _map_state(torch.Tensor.detach, state)
+        logits, state = model(x, None if starts else carried.state)
+        carried.state = map_state(torch.Tensor.detach, state)
         return processes.mean(F.cross_entropy(logits.flatten(0, 1), y.flatten()))
 
-    def evaluate(_):
-        # The module inside: the wrapper for several processes is for backward passes.
+    def evaluate(model):
         return processes.mean(token_losses(model, *held_out, settings.window).mean()).item()
 
-    def keep(history):
-        nonlocal best
-        now = history.evaluation[-1]
-        better = now < min(history.evaluation[:-1], default=math.inf)
-        if better:
-            best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        gathered = None
-        if carried is not None:
-            gathered = _map_state(lambda part: processes.gather(part, 1), carried)
-        random = processes.collect(random_state(device))
-        if not first:
-            return
-        content = {
-            "settings": settings._asdict(),
+    return train_resumable(
+        lambda: build_model(settings, len(vocabulary)),
+        loss,
+        batch,
+        evaluate,
+        path=path,
+        kind=KIND,
+        settings=settings,
+        content={
             "text": text_hash(text),
             "words": list(vocabulary.words),
             "counts": list(vocabulary.counts),
-            "steps": steps,
-            "model": model.state_dict(),
-            "best": best,
-            "optimiser": optimiser.state_dict(),
-            "carried": gathered,
-            "random": random,
-            "history": {name: torch.from_numpy(part) for name, part in history._asdict().items()},
-        }
-        save_checkpoint(path, KIND, content)
-        taken = len(history.loss)
-        recent = history.loss[max(0, taken - every) :]
-        training = f"training {recent.mean() / math.log(2):.4f}, " if taken else ""
-        unit = {"char": "character", "word": "word"}[settings.level]
-        say(
-            f"step {taken}: {training}held-out {now / math.log(2):.4f} bits per {unit}"
-            + (", the best so far" if better and taken else "")
-        )
-
-    return train(
-        processes.parallel(model),
-        loss,
-        stream(),
-        optimiser,
+        },
+        epoch=len(batches),
+        unit={"char": "character", "word": "word"}[settings.level],
+        processes=processes,
         steps=steps,
-        clip=settings.clip,
-        evaluate=evaluate,
+        epochs=epochs,
         every=every,
-        history=history,
-        keep=keep,
-        progress=None if first else False,
+        resumed=resumed,
+        carried=carried,
+        say=say,
     )
 
 
@@ -282,10 +218,6 @@ def _share_of_streams(ids, B, processes):
     return torch.from_numpy(ids[start : start + streams * length + 1]), streams
 
 
-def _map_state(function, state):
-    return tuple(map(function, state)) if isinstance(state, tuple) else function(state)
-
-
 def build_model(settings, V):
     """Language model of the settings, with V tokens."""
     E = settings.hidden if settings.embedding is None else settings.embedding
@@ -310,8 +242,7 @@ def load_run(path):
     FileNotFoundError, ValueError
         As :func:`rnncourse.training.checkpoint.load_checkpoint`.
     """
-    content = load_checkpoint(path, KIND)
-    return content | {"settings": Settings(**content["settings"])}
+    return load_resumable(path, KIND, Settings)
 
 
 class TextModel(NamedTuple):

@@ -112,10 +112,11 @@ def pack(model):
         "output_weight": output.weight,
         "output_bias": output.bias[:, None],
     }
-    return {"characters": model.characters} | {name: _pack_rows(a) for name, a in arrays.items()}
+    return {"characters": model.characters} | {name: pack_rows(a) for name, a in arrays.items()}
 
 
-def _pack_rows(array):
+def pack_rows(array):
+    """A matrix as JSON values: one byte a number, and a scale for each row."""
     scale = np.maximum(np.abs(array).max(axis=1), 1e-12).astype("<f4") / np.float32(127)
     values = np.rint(array / scale[:, None]).astype(np.int8)
     text = {
@@ -136,14 +137,15 @@ def unpack(packed, dtype=np.float64):
     -------
     CharacterModel
     """
-    weights = {name: _unpack_rows(rows, dtype) for name, rows in packed.items() if name != "characters"}
+    weights = {name: unpack_rows(rows, dtype) for name, rows in packed.items() if name != "characters"}
     bias = weights["bias"][:, 0]
     lstm = LSTMParams(weights["weight_ih"], weights["weight_hh"], bias, np.zeros_like(bias))
     output = OutputParams(weights["output_weight"], weights["output_bias"][:, 0])
     return CharacterModel(packed["characters"], lstm, output)
 
 
-def _unpack_rows(rows, dtype):
+def unpack_rows(rows, dtype):
+    """A matrix from what :func:`pack_rows` stored."""
     values = np.frombuffer(base64.b64decode(rows["values"]), np.int8).reshape(rows["shape"])
     scale = np.frombuffer(base64.b64decode(rows["scale"]), "<f4")
     return values.astype(dtype) * scale.astype(dtype)[:, None]

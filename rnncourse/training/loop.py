@@ -138,7 +138,7 @@ def run(
         disable=None if progress is None else not progress,
     )
     try:
-        if evaluate is not None and not done:
+        if evaluate is not None and history is None:
             goes_on()
         for batch in bar:
             try:
@@ -152,7 +152,7 @@ def run(
                 bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
             if evaluate is not None and len(losses) % every == 0 and not goes_on():
                 break
-        if (patience is not None or keep is not None) and evaluated[-1] < len(losses):
+        if (patience is not None or keep is not None) and evaluated[-1:] != [len(losses)]:
             goes_on()
     except (Exception, KeyboardInterrupt) as error:
         if not isinstance(error, Diverged):

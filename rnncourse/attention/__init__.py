@@ -1,0 +1,1 @@
+"""Attention: scores, weights over the source, contexts, and decoders that read them."""

@@ -1,0 +1,1 @@
+"""Encoder and decoder: translation as a language model with a condition."""
