@@ -114,6 +114,9 @@ def _judge_effects(answer, rng):
                 )
             if not np.isfinite(effects).all():
                 raise AssertionError("your effects hold nan or inf")
+            # Far out, the difference below vanishes in rounding.
+            if np.abs(effects).max() > 1000:
+                raise AssertionError(f"no word changes ln P by {np.abs(effects).max():.3g} nats")
             total += np.abs(effects).sum()
             erased.append(logprob(ids, target_input, target, t, params) - effects[s])
         if not abs(erased[0] - erased[1]) < 1e-8:
