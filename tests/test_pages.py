@@ -1,7 +1,9 @@
+import gzip
 import re
 import threading
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,12 @@ def _listed():
 
 
 LISTED = dict(_listed())
-PAGES = list(LISTED) or ["no-book"]
+# The pages of source code are all made alike: the heaviest stands for them.
+CODE = sorted((HTML / "_modules").rglob("*.html"), key=lambda file: file.stat().st_size)[-1:]
+PAGES = [*LISTED, *(file.relative_to(HTML).as_posix() for file in CODE)] or ["no-book"]
+CHAPTERS = [
+    page for page in LISTED if page.startswith("book/") and page.replace("book", "exercises") in LISTED
+]
 WITH_EXPLORABLES = [page for page, has in LISTED.items() if has]
 
 # Contrast of text with what stands behind it: its ancestors' backgrounds and, in SVG, the shapes drawn before
@@ -83,6 +90,82 @@ READY = """async () => {
   for (let i = 0; i < 100 && !all.every((s) => s.previousElementSibling?.matches(".anywidget-static")
       && s.previousElementSibling.textContent); i++) await new Promise((r) => setTimeout(r, 50));
 }"""
+# One element for each look (colours, size, weight, backgrounds in both themes) of the page's text that no
+# page before it had: contrast depends on nothing else, and axe needs 10 ms an element. The rest is removed.
+NEW_LOOKS = """(seen) => {
+  const old = new Set(seen), looks = new Map(), root = document.documentElement;
+  const shown = [...document.querySelectorAll("body *:not(mjx-container, script, style)")].filter((e) =>
+    [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())
+      && e.checkVisibility({ opacityProperty: true, visibilityProperty: true }));
+  for (const theme of ["light", "dark"]) {
+    root.dataset.theme = theme;
+    const known = new Map();
+    const below = (e) => {
+      if (!e) return "";
+      if (!known.has(e)) {
+        const { backgroundColor, backgroundImage, opacity } = getComputedStyle(e);
+        const own = `|${backgroundColor} ${backgroundImage} ${opacity}`;
+        known.set(e, below(e.parentElement) + (own === "|rgba(0, 0, 0, 0) none 1" ? "" : own));
+      }
+      return known.get(e);
+    };
+    for (const e of shown) {
+      const { color, fontSize, fontWeight, textDecorationLine } = getComputedStyle(e);
+      const look = [e.tagName, color, fontSize, fontWeight, textDecorationLine, below(e)].join(" ");
+      looks.set(e, `${looks.get(e) || ""} ${theme}: ${look}`);
+    }
+  }
+  const chosen = shown.filter((e) => !old.has(looks.get(e)) && old.add(looks.get(e)));
+  const kept = new Set(chosen.flatMap((e) => [...e.querySelectorAll("*")]));
+  for (const e of chosen) for (let up = e; up; up = up.parentElement) kept.add(up);
+  if (chosen.length) for (const e of document.querySelectorAll("body *")) if (!kept.has(e)) e.remove();
+  window.chosen = chosen;
+  return chosen.map((e) => looks.get(e));
+}"""
+AXE = """async ([options, chosen, theme]) => {
+  if (theme) document.documentElement.dataset.theme = theme;
+  const found = await axe.run(chosen ? { include: window.chosen } : document,
+    { resultTypes: ["violations"], preload: false, ...options });
+  const told = (id, node) => `${id}: ${node.html.slice(0, 200)} ${node.failureSummary}`;
+  return found.violations.filter((fault) => ["serious", "critical"].includes(fault.impact))
+    .flatMap(({ id, nodes }) => nodes.map((node) => told(id, node)));
+}"""
+BY_LOOKS = ["color-contrast", "link-in-text-block"]
+# What scrolls sideways in its box: with its sign, and where the keyboard gets at it. What is cut off.
+WIDE = """() => {
+  const shown = [...document.querySelectorAll("main *:not(.xp, .xp *, mjx-container *)")]
+    .filter((e) => e.checkVisibility());
+  const wide = shown.filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1);
+  const boxes = wide.filter((e) => ["auto", "scroll"].includes(getComputedStyle(e).overflowX));
+  const cut = wide.filter((e) => ["hidden", "clip"].includes(getComputedStyle(e).overflowX));
+  const name = (e) => `${e.outerHTML.slice(0, 60)} ${e.textContent.slice(0, 60)}`;
+  return {
+    boxes: boxes.length,
+    unreachable: boxes.filter((e) => e.tabIndex < 0).map(name),
+    unsigned: boxes.filter((e) => getComputedStyle(e).maskImage === "none").map(name),
+    cut: cut.map(name),
+  };
+}"""
+# Bytes that came over the wire for the page and for what it loads, but for MathJax.
+WEIGHT = """() => [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+  .filter((e) => !e.name.includes("/mathjax/")).reduce((sum, e) => sum + e.encodedBodySize, 0)"""
+# Controls of explorables that look the same with and without the keyboard's focus.
+UNSEEN_FOCUS = """() => {
+  const look = (e) => {
+    const { outlineStyle, outlineWidth, boxShadow, stroke } = getComputedStyle(e);
+    return [outlineStyle, outlineWidth, boxShadow, stroke].join();
+  };
+  const controls = [...document.querySelectorAll(".xp :is(button, input, select, a[href], [tabindex])")]
+    .filter((e) => e.checkVisibility() && !e.disabled);
+  const unseen = controls.filter((e) => {
+    const before = look(e);
+    e.focus({ preventScroll: true, focusVisible: true });
+    const same = document.activeElement === e && look(e) === before;
+    e.blur();
+    return same;
+  });
+  return [controls.length, unseen.map((e) => e.outerHTML.slice(0, 120))];
+}"""
 # All that a figure shows but for the control just used: a slider that moves and nothing else is dead.
 SHOWN = """([figure, control]) => {
   control.closest(".xp-control, button")?.setAttribute("data-used", "");
@@ -93,7 +176,26 @@ SHOWN = """([figure, control]) => {
 }"""
 
 
+@cache
+def _packed(file):
+    return gzip.compress(Path(file).read_bytes(), 6)
+
+
 class Quiet(SimpleHTTPRequestHandler):
+    """Serve the book as hosts of static pages do: text is compressed."""
+
+    def send_head(self):
+        file = self.translate_path(self.path)
+        if not file.endswith((".html", ".css", ".js", ".svg")) or not Path(file).is_file():
+            return super().send_head()
+        packed = _packed(file)
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(file))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(packed)))
+        self.end_headers()
+        return BytesIO(packed)
+
     def log_message(self, *args):
         pass
 
@@ -112,6 +214,14 @@ def address():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """The script of axe-core, and the looks of text that it has passed."""
+    from axe_playwright_python.base import AXE_SCRIPT
+
+    return AXE_SCRIPT, []
 
 
 def _open(browser, url):
@@ -133,8 +243,15 @@ def _open(browser, url):
 
 @pytest.fixture(scope="module")
 def page(browser, address, request):
-    """One load of a page for all tests that read it; pytest orders them by page."""
+    """One load of a page for all tests that read it, seen at all widths; pytest orders them by page."""
     page = _open(browser, address + request.param)
+    page.broader = {}
+    for width in (1440, 820, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        needed = page.evaluate("document.documentElement.scrollWidth")
+        if needed > width:
+            page.broader[width] = needed
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     yield page
     page.close()
 
@@ -167,8 +284,7 @@ def test_page_asks_no_other_host_and_gets_all(page, address):
 
 @every_page
 def test_page_has_a_clean_console(page):
-    # The theme preloads icon fonts that a page without such icons does not use.
-    assert [line for line in page.said if "preload" not in line] == []
+    assert page.said == []
 
 
 @every_page
@@ -180,8 +296,14 @@ def test_mathematics_is_typeset(page):
 
 
 @every_page
-def test_page_does_not_scroll_sideways_on_a_phone(page):
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_page_does_not_scroll_sideways_at_any_width(page):
+    assert page.broader == {}
+
+
+@every_page
+def test_what_is_wide_scrolls_in_its_box_and_shows_it(page):
+    found = page.evaluate(WIDE)
+    assert (found["unreachable"], found["unsigned"], found["cut"]) == ([], [], [])
 
 
 @every_page
@@ -210,8 +332,89 @@ def test_text_stands_out(page, theme):
 
 @every_page
 def test_page_is_small(page):
+    assert page.evaluate(WEIGHT) < 1_500_000
     states = page.locator('script[type="application/vnd.jupyter.widget-state+json"]')
     assert states.evaluate_all("all => all.reduce((n, e) => n + new Blob([e.textContent]).size, 0)") < 200_000
+
+
+@pytest.mark.parametrize("page", WITH_EXPLORABLES, indirect=True)
+def test_focus_is_seen_on_controls(page):
+    count, unseen = page.evaluate(UNSEEN_FOCUS)
+    assert count
+    assert unseen == []
+
+
+@pytest.mark.parametrize("page", CHAPTERS, indirect=True)
+def test_chapter_says_what_it_needs_and_what_comes_next(page):
+    head = page.locator("main article section").first.locator("> ul").first.inner_text()
+    for start in ("Afterwards you can", "You need", "Time:"):
+        assert f"\n{start}" in f"\n{head}", head
+    end = page.locator("main .chapter-end")
+    for start in ("Next:", "Graded notebook:", "Code of this chapter:"):
+        assert start in end.inner_text()
+    for link in end.locator("a").evaluate_all("all => all.map(e => e.getAttribute('href'))"):
+        path, _, anchor = link.partition("#")
+        target = (HTML / "book" / path).read_text("utf8")
+        assert not anchor or f'id="{anchor}"' in target, link
+
+
+# What paper shows although one can only click it, hides although it is text, or cuts off.
+PRINTED = """() => {
+  const shown = (e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+  const name = (e) => e.outerHTML.slice(0, 100);
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  return {
+    clickable: all("button, input, nav, header.bd-header, .bd-sidebar, .headerlink")
+      .filter((e) => shown(e) && !e.closest(".xp")).map(name),
+    folded: all("main .admonition.dropdown :is(p, li, .math, .highlight)").filter((e) => !shown(e)).map(name),
+    wide: all("main *:not(.xp, .xp *, mjx-assistive-mml, mjx-assistive-mml *)")
+      .filter((e) => shown(e) && e.getBoundingClientRect().right > innerWidth).map(name),
+  };
+}"""
+
+
+@pytest.mark.parametrize("page", CHAPTERS, indirect=True)
+def test_paper_shows_all_that_is_folded_and_nothing_to_click(page):
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 less margins
+    page.emulate_media(media="print", reduced_motion="reduce")
+    found = page.evaluate(PRINTED)
+    page.emulate_media(media="screen", reduced_motion="reduce")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.locator("main .admonition.dropdown").count()
+    assert found == {"clickable": [], "folded": [], "wide": []}
+
+
+def test_a_dark_page_is_printed_light(browser, address):
+    page = _open(browser, address + CHAPTERS[0])
+    page.evaluate("""() => {
+      document.documentElement.dataset.theme = "dark";
+      addEventListener("beforeprint", () => { window.printed = document.documentElement.dataset.theme; });
+    }""")
+    assert _sides(page.pdf(format="A4")) > 3
+    assert page.evaluate("[window.printed, document.documentElement.dataset.theme]") == ["light", "dark"]
+    page.close()
+
+
+# The last of the tests that share a load of the page: it takes the page apart.
+@every_page
+def test_axe_finds_nothing_serious(page, axe):
+    script, seen = axe
+    page.set_viewport_size({"width": 1440, "height": 844})
+    page.evaluate("document.querySelectorAll('mjx-container > *').forEach((e) => e.remove())")
+    page.evaluate(script)
+    # Names, roles, landmarks, lists, tables: the same in both themes.
+    faults = page.evaluate(
+        AXE, [{"rules": {rule: {"enabled": False} for rule in [*BY_LOOKS, "region"]}}, False, None]
+    )
+    looks = page.evaluate(NEW_LOOKS, seen)
+    for theme in ("light", "dark") if looks else ():
+        faults += page.evaluate(AXE, [{"runOnly": BY_LOOKS}, True, theme])
+    assert faults == []
+    seen += looks
+
+
+def test_site_is_small():
+    assert sum(file.stat().st_size for file in HTML.rglob("*") if file.is_file()) < 40_000_000
 
 
 def _figures(page):
@@ -240,7 +443,7 @@ def test_explorables_react(fresh, how):
                 break
         else:
             pytest.fail(f"{kind} {control.evaluate('e => e.outerHTML')} does nothing by {how}")
-    assert [line for line in fresh.said if "preload" not in line] == []
+    assert fresh.said == []
 
 
 def _becomes(page, condition, argument):

@@ -2,13 +2,15 @@
 
 * MathJax comes from the PyPI package ``sphinx-mathjax-offline``; only the files that pages need are copied.
 * anywidgets are run by ``anywidget-static.js`` (beside this file): no kernel, no require.js, no html-manager.
-* Scripts and styles that extensions want from a CDN are dropped.
+* Scripts and styles that extensions want from a CDN are dropped, and files that no page here uses;
+  figures are made lighter, on the pages and in the notebooks for download.
 * The finished pages are scanned: an external asset is a warning, with ``jupyter-book build -W`` an error.
 
 The buttons that lead to the repository, its issues, Colab and Binder appear when ``repository.url`` in
 _config.yml is set; asked for there, they would stop Jupyter Book while it is empty.
 """
 
+import json
 import re
 import shutil
 from importlib.util import find_spec
@@ -25,6 +27,14 @@ ASSET = re.compile(
     re.I,
 )
 CSS_URL = re.compile(r"""(?:@import\s+(?:url\()?|url\()\s*["']?((?:https?:)?//[^"')\s]+)""", re.I)
+
+
+# 1.5 MB of script for icons that the style sheet draws as well, and fonts fetched whether used or not.
+ICONS = re.compile(
+    r'\s*<(?:script\b[^>]*/fontawesome/[^>]*></script>|link\b[^>]*rel="preload"[^>]*/fontawesome/[^>]*>)'
+)
+# No page loads them: that script, sources of minified files, fonts for old browsers, translations.
+UNUSED = ["vendor/fontawesome/*/js", "**/*.map", "vendor/fontawesome/*/webfonts/*.ttf", "locales"]
 
 
 def _configure(app, config):
@@ -60,6 +70,37 @@ def _one_page(app):
         app.set_html_assets_policy("always")
 
 
+def lighter(svg):
+    """A figure of matplotlib's without what no eye can see: thousandths of a point, blanks, its metadata."""
+
+    def shorter(match):
+        name, value = match.groups()
+        value = re.sub(r"-?\d+\.\d{3,}", lambda m: f"{float(m[0]):.2f}".rstrip("0").rstrip("."), value)
+        if name == "d":
+            value = re.sub(r"\s*([MLCQz])\s*", r"\1", value).strip()
+        return f'{name}="{value}"'
+
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    return re.sub(r"\n\s*", r"\n", re.sub(r'(?<=\s)(d|x|y|points)="([^"]*)"', shorter, svg))
+
+
+def _lighten(out):
+    for file in Path(out, "_images").glob("*.svg"):
+        text = file.read_text("utf8")
+        if "<metadata>" in text:
+            file.write_text(lighter(text), "utf8")
+    for file in Path(out, "_sources").rglob("*.ipynb"):
+        text = file.read_text("utf8")
+        if "<metadata>" not in text:
+            continue
+        notebook = json.loads(text)
+        for cell in notebook["cells"]:
+            for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+                if svg := data.get("image/svg+xml"):
+                    data["image/svg+xml"] = lighter("".join(svg))
+        file.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", "utf8")
+
+
 def external_assets(out):
     """Yield (file, address) of whatever a page or style sheet below `out` loads from another host."""
     for pattern, regex in [
@@ -81,8 +122,16 @@ def _finish(app, exception):
     for part in ["output/chtml/fonts/woff-v2", "input/tex/extensions"]:
         shutil.copytree(mathjax / part, static / "mathjax" / part, dirs_exist_ok=True)
     shutil.copy(mathjax / "tex-chtml.js", static / "mathjax")
-    for name in ["anywidget-static.js", "course.css"]:
+    for name in ["anywidget-static.js", "course.css", "course.js", "terms.js"]:
         shutil.copy(HERE / name, static)
+    for pattern in UNUSED:
+        for path in list(static.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for file in Path(app.outdir).rglob("*.html"):
+        text = file.read_text("utf8")
+        if "/fontawesome/" in text:
+            file.write_text(ICONS.sub("", text), "utf8")
+    _lighten(app.outdir)
     for file, address in external_assets(app.outdir):
         LOG.warning("external asset in %s: %s", file, address)
 
@@ -90,6 +139,7 @@ def _finish(app, exception):
 def setup(app):
     """Register the extension."""
     app.add_css_file("course.css")
+    app.add_js_file("course.js")
     app.connect("builder-inited", _one_page)
     app.connect("config-inited", _configure, priority=900)
     app.connect("build-finished", _finish)

@@ -126,7 +126,7 @@ class _Lines:
 
 
 def _section(lines, m, size, last):
-    """The m-grams by their words: log probability, log back-off and line."""
+    """The m-grams by their words: log-probability, log back-off and line."""
     lines.expect(f"\\{m}-grams:")
     table = {}
     for _ in range(size):

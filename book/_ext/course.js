@@ -1,0 +1,36 @@
+/* A box that scrolls sideways says so: the keyboard reaches it, and it fades at an end that hides something.
+   A page is printed in the light theme. */
+(() => {
+  "use strict";
+  const BOXES = "main :is(.wide, pre, span.math, mjx-container, .pst-scrollable-table-container, .chapter-map):not(.xp *)";
+  const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => look(target)));
+
+  function look(box) {
+    const hidden = /auto|scroll/.test(getComputedStyle(box).overflowX) ? box.scrollWidth - box.clientWidth : 0;
+    box.classList.toggle("more-left", hidden > 1 && box.scrollLeft > 1);
+    box.classList.toggle("more-right", hidden > 1 && box.scrollLeft < hidden - 1);
+    if (hidden > 1 && box.tabIndex < 0) {
+      box.tabIndex = 0;
+      box.setAttribute("role", "group");
+      box.setAttribute("aria-label", "scrolls sideways");
+      box.dataset.scrolls = "";
+    } else if (hidden <= 1 && "scrolls" in box.dataset) {
+      for (const name of ["tabindex", "role", "aria-label", "data-scrolls"]) box.removeAttribute(name);
+    }
+  }
+
+  async function main() {
+    await window.MathJax?.startup?.promise;
+    for (const box of document.querySelectorAll(BOXES)) {
+      sizes.observe(box);
+      box.addEventListener("scroll", () => look(box), { passive: true });
+    }
+  }
+  addEventListener("load", main);
+
+  // Paper is white.
+  const root = document.documentElement;
+  let theme;
+  addEventListener("beforeprint", () => { theme = root.dataset.theme; root.dataset.theme = "light"; });
+  addEventListener("afterprint", () => { root.dataset.theme = theme; });
+})();
