@@ -290,6 +290,30 @@ def step(x_t, h_prev, params):
 """
 
 
+FRAME = """
+def step(x_t, h_prev, params):
+    import json, os, struct, sys, time
+    head = json.dumps({{"op": "return", "value": {{"k": "tuple", "v": [{value}, None]}}}}).encode()
+    whole = struct.pack("<II", len(head), {size}) + head + bytes({size})
+    while whole:
+        whole = whole[os.write(int(sys.argv[1]), whole):]
+    time.sleep(60)
+"""
+# Five hundred arrays that all say they are the same 30 MB of the frame.
+OVERLAP = FRAME.format(
+    value='[{"k": "array", "d": "|u1", "s": [30 * 2**20], "o": 0}] * 500', size="30 * 2**20"
+)
+# Numbers of one hash: to make a set of them takes minutes, and nothing can interrupt it.
+ONE_HASH = FRAME.format(value='{"k": "set", "v": [i * (2**61 - 1) for i in range(300_000)]}', size="0")
+STEP = "np.tanh(x_t @ p.weight_ih.T + p.bias_ih + h @ p.weight_hh.T + p.bias_hh)"
+RAN = """
+import os, struct, sys
+frame = b'{"op": "ran", "cell": 1, "error": {"type": "x"}}'
+for _ in range(2):
+    os.write(int(sys.argv[1]), struct.pack("<II", len(frame), 0) + frame)
+"""
+
+
 def cases():
     """All of them, by name."""
     q = WRONG
@@ -378,6 +402,40 @@ def cases():
         "fork": Case(with_extra("import os\nos.fork()"), "graded", FULL),
         "flood-of-output": Case(
             with_extra("import os\nfor _ in range(200):\n    print('x' * 10**6)"), "graded", FULL
+        ),
+        "words-that-are-no-text": Case(
+            with_answers(q1='def step(*_):\n    raise ValueError("\\ud800 \\x1b[2J =cmd() <script>")'),
+            "graded",
+            FULL - 6,
+            "\\ud800  [2J =cmd() <script>",
+        ),
+        "group-of-errors": Case(
+            with_answers(q1="def step(*_):\n    raise ExceptionGroup('two', [KeyError(), OSError()])"),
+            "graded",
+            FULL - 6,
+            "raises ExceptionGroup",
+        ),
+        "overlapping-arrays": Case(with_answers(q1=OVERLAP), "crashed", FULL - 6, "larger than their frame"),
+        "set-of-one-hash": Case(with_answers(q1=ONE_HASH), "crashed", FULL - 6, "more than 10000 items"),
+        "forged-end-of-a-cell": Case(with_extra(RAN), "crashed", 0, "no cell was running"),
+        "long-blank": Case(
+            with_answers(q1="#" + "\n" * 60_000 + "import " * 10_000), "graded", FULL - 6, "NameError"
+        ),
+        "answers-with-lists": Case(
+            with_answers(q1=f"def step(x_t, h, p):\n    return ({STEP}).tolist()"), "graded", FULL
+        ),
+        "answers-with-a-lambda": Case(with_answers(q1=f"step = lambda x_t, h, p: {STEP}"), "graded", FULL),
+        "answers-with-a-class": Case(
+            with_answers(
+                q1=f"class Step:\n    def __call__(self, x_t, h, p):\n        return {STEP}\n\n\nstep = Step()"
+            ),
+            "graded",
+            FULL,
+        ),
+        "answers-in-float32": Case(
+            with_answers(q1=f"def step(x_t, h, p):\n    return ({STEP}).astype(np.float32)"),
+            "graded",
+            FULL - 6,
         ),
         "not-json": Case(b"Dear teacher, my dog ate it.\n", "unreadable", None, "not JSON"),
         "not-a-notebook": Case(b'{"cells": 3}\n', "unreadable", None, "not a list of cells"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 BROWSER = re.compile(r"(\s*\(\d+\)|[\s_-]+copy(\s*\(?\d+\)?)?|[\s_-]+checkpoint)+$", re.I)
-MOODLE = re.compile(r"_\d+_assignsubmission_.*$")
+MOODLE = re.compile(r"(.*)_(\d+)_assignsubmission_.*")
 LEFT_OUT = {".ipynb_checkpoints", "__MACOSX", ".git", ".venv"}
 
 
@@ -47,7 +47,9 @@ def find(folder, topics, topic=None, out=None):
     """
     folder = Path(folder)
     found, ignored = {}, []
-    for path in sorted(folder.rglob("*")):
+    paths = sorted(folder.rglob("*"))
+    numbers = _numbers(paths)
+    for path in paths:
         below = path.relative_to(folder)
         if path.suffix.lower() != ".ipynb" or LEFT_OUT & set(below.parts):
             continue
@@ -60,7 +62,7 @@ def find(folder, topics, topic=None, out=None):
         elif not path.is_file():
             ignored.append((below, "it is no file"))
         else:
-            student, named = _whose(below, topics, topic)
+            student, named = _whose(below, topics, topic, numbers)
             named = named or _by_content(path, topics) or topic
             if named is None:
                 ignored.append((below, "neither its name nor its cells name a topic: give --topic"))
@@ -73,7 +75,16 @@ def find(folder, topics, topic=None, out=None):
     return [_newest(*key, paths, folder) for key, paths in sorted(found.items())], ignored
 
 
-def _whose(below, topics, topic):
+def _numbers(paths):
+    """Moodle's numbers of the students by their names, which two may share."""
+    numbers = {}
+    for name in {part for path in paths for part in path.parts}:
+        if match := MOODLE.fullmatch(name):
+            numbers.setdefault(match[1], set()).add(match[2])
+    return numbers
+
+
+def _whose(below, topics, topic, numbers):
     """Student and topic as the folders and the file's name say it; None for what they do not say."""
     stem = BROWSER.sub("", below.stem).strip()
     folders = list(below.parts[:-1])
@@ -89,18 +100,21 @@ def _whose(below, topics, topic):
             break
     if not folders and named is None and topic is None:
         return stem, None
-    student = MOODLE.sub("", folders[0]) if folders else rest
+    student = folders[0] if folders else rest
+    if folders and (match := MOODLE.fullmatch(student)):
+        student = f"{match[1]} {match[2]}" if len(numbers[match[1]]) > 1 else match[1]
     return " ".join("".join(c for c in student if c.isprintable()).split()), named
 
 
 def _by_content(path, topics):
     """The topic whose name starts the cells' grade_ids, if it can be read."""
     try:
-        cells = json.loads(path.read_bytes()[: 20 * 2**20])["cells"]
+        with open(path, "rb") as file:
+            cells = json.loads(file.read(20 * 2**20))["cells"]
         ids = [
             str(cell["metadata"]["nbgrader"]["grade_id"]) for cell in cells if "nbgrader" in cell["metadata"]
         ]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     named = {grade_id.rpartition("-q")[0] or grade_id for grade_id in ids}
     return next((name for name in sorted(topics) if name in named), None)

@@ -20,6 +20,8 @@ from rnncourse.grading.check import Partly, parities
 from rnncourse.grading.sandbox import Box
 from rnncourse.grading.topic import CHECK, join
 
+CODE = 1
+"""MB of code that a notebook may have; what makes notebooks large is their output."""
 STARTS = 5
 """How often a notebook may end its process before the grader gives up."""
 ENDS = {
@@ -36,7 +38,7 @@ SIGNALS = {
 }
 
 
-MALFORMED = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What a message that was not made by the worker may lead to."""
 
 
@@ -132,6 +134,8 @@ class Session:
                         raise wire.WireError("there is no such cell")
                     self._deadline(self.limits.cell + 1.5)
                 elif tree["op"] == "ran":
+                    if cell is None:
+                        raise wire.WireError("no cell was running")
                     self.errors.pop(cell, None)
                     if tree["error"]:
                         self.errors[cell] = _error(tree["error"])
@@ -150,6 +154,8 @@ class Session:
             self.deadly[-1 if cell is None else cell] = reason
             if time.monotonic() > self.ended:
                 raise Died("the whole notebook ran too long") from None
+        except Died as error:  # in a function of the student's that the course's own code called
+            self.deadly[-1 if cell is None else cell] = str(error)
 
     def _deadline(self, seconds):
         self.box.deadline = min(self.ended, time.monotonic() + seconds)
@@ -213,7 +219,7 @@ class Session:
             if hasattr(error, "student"):
                 raise
             raise Died(self.stop(error)) from None
-        except (*MALFORMED, RecursionError) as error:
+        except MALFORMED as error:
             if hasattr(error, "student"):
                 raise
             raise Died(self.stop(wire.WireError(type(error).__name__))) from None
@@ -264,17 +270,23 @@ class Session:
 
 def _error(tree):
     """What the sandbox says of an exception, as plain data of bounded size."""
-    notes = [str(note)[:300] for note in (tree.get("notes") or [])[:3]]
+    notes = [_plain(note, 300) for note in (tree.get("notes") or [])[:3]]
     line, cell = (
         n if isinstance(n, int) and 0 <= n < 10**6 else None for n in (tree.get("line"), tree.get("cell"))
     )
     return {
-        "type": str(tree.get("type"))[:60],
-        "message": str(tree.get("message"))[:500],
+        "type": _plain(tree.get("type"), 60),
+        "message": _plain(tree.get("message"), 500),
         "line": line,
         "cell": cell,
         "notes": notes,
     }
+
+
+def _plain(text, longest):
+    """Text that every report can hold: UTF-8 knows no lone surrogates, nobody reads control characters."""
+    text = str(text)[:longest].encode("utf8", "backslashreplace").decode("utf8")
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
 
 
 def _exception(error):
@@ -284,7 +296,10 @@ def _exception(error):
         kind, OSError | UnicodeError
     ):
         kind = RuntimeError
-    exception = kind(error["message"])
+    try:
+        exception = kind(error["message"])
+    except TypeError:  # ExceptionGroup wants more
+        exception = RuntimeError(error["message"])
     exception.student = error
     for note in error["notes"]:
         exception.add_note(note)
@@ -345,6 +360,9 @@ def read_notebook(data, limits):
             # What UTF-8 cannot hold, JSON can.
             source = source.encode("utf8", "replace").decode("utf8")
             read.append((str(cell.get("cell_type")), source, str(grade_id)))
+        code = sum(len(source) for kind, source, _ in read if kind == "code")
+        if code > CODE * 10**6:
+            raise Unreadable(f"the cells have {code / 1e6:.1f} MB of code, more than {CODE} are not run")
         return read
     except RecursionError:
         raise Unreadable("the file is nested too deeply for a notebook") from None
@@ -479,7 +497,7 @@ def _failed(error, name, session):
         if isinstance(error, AssertionError):
             return {"outcome": "wrong", "message": _sentence(error)}
         words = f"What {name} returns cannot be compared: {type(error).__name__}: {str(error)[:300]}"
-        return {"outcome": "error", "message": words}
+        return {"outcome": "error", "message": _plain(words, 500)}
     if student["type"] == "TimeUp":
         return {"outcome": "time", "message": f"{name} ran longer than {session.limits.call:g} seconds."}
     if student["type"] == "NotImplementedError":
@@ -496,12 +514,15 @@ def _failed(error, name, session):
 
 
 def _sentence(error):
-    return " ".join(str(error).split())[:1000]
+    return _plain(" ".join(str(error).split()), 1000)
 
 
 def _missing(name, session, read):
     """Why there is no function of that name."""
-    defines = re.compile(rf"\b(?:def|class)\s+{name}\b|^\s*{name}\s*=|\bimport\b.*\b{name}\b", re.M)
+    # Of lines, each from its start: nothing that takes the square of a notebook's length.
+    defines = re.compile(
+        rf"^[ \t]*(?:(?:def|class)[ \t]+{name}\b|{name}[ \t]*=|(?:from|import)\b.*\b{name}\b)", re.M
+    )
     sources = {number: source for number, (kind, source, _) in enumerate(read, 1) if kind == "code"}
     cells = [number for number, source in sources.items() if defines.search(source)]
     for number in reversed(cells):

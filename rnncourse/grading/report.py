@@ -84,16 +84,16 @@ def _with_notes(submission, result, names):
 def _write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf8", newline="")
+    temporary.write_text(text, encoding="utf8", errors="backslashreplace", newline="")
     os.replace(temporary, path)
 
 
 def _file_name(student, taken):
     """A folder's name for a student, never two the same and never one that leads elsewhere."""
-    name = re.sub(r"[^\w@.+ -]", "_", student).strip(". ") or "_"
+    name = re.sub(r"[^\w@.+ -]", "_", student)[:60].strip(". ") or "_"
     while taken.setdefault(name.lower(), student) != student:
         name += "_"
-    return name[:150]
+    return name
 
 
 def grades(graded, names):
@@ -136,7 +136,7 @@ def _number(points):
 def _cell(text):
     """A cell that no spreadsheet takes for a formula."""
     text = " ".join(str(text).split())
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
 
 
 def _heading(submission, result):

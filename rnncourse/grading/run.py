@@ -35,9 +35,13 @@ def grade_job(job):
         raise sandbox.Refused("this process runs as root: start the workers as an ordinary user")
     try:
         topic = _topic(job["topic"], job["exercise"], tuple(job["libraries"]), job.get("whole", False))
+        # Where one of Python's own functions hangs, no exception ends it: this ends the process.
+        signal.setitimer(signal.ITIMER_PROF, job["limits"]["total"] + 60)
         return judge.grade(job["data"], topic, job["seed"], sandbox.Limits(**job["limits"]), job["boxed"])
     except Exception as error:
         return failed(f"the grader itself failed: {type(error).__name__}: {str(error)[:300]}")
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def failed(message):
@@ -168,7 +172,12 @@ def grade_all(todo, open_pool, kept, ahead=8):
                     done, _ = wait(futures, return_when=FIRST_COMPLETED)
                     for future in done:
                         submission, key, _ = futures[future]
-                        result = future.result()
+                        try:
+                            result = future.result()
+                        except BrokenProcessPool:
+                            raise
+                        except Exception as error:  # Dask's, when it gives up a task
+                            result = failed(f"the process that judged it ended: {type(error).__name__}")
                         del futures[future]
                         if result["status"] != "failed":
                             kept.put(submission.student, submission.topic, key, result)

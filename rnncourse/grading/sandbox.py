@@ -198,8 +198,9 @@ class Box:
     def _watching(self):
         """Read the output, which is kept up to a limit, and kill what uses too much memory or time."""
         weighed, ended = 0.0, False
-        while not ended:
-            ready, _, _ = select.select([self._out], [], [], 0.05)
+        # The end of its output is not its own: without a sandbox it can close what it writes to.
+        while not (ended and self.process.poll() is not None):
+            ready, _, _ = select.select([] if ended else [self._out], [], [], 0.05)
             if ready:
                 part = os.read(self._out, 2**16)
                 ended = not part

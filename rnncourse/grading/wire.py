@@ -19,6 +19,8 @@ LARGEST = 64 * 2**20
 LONGEST = 8 * 2**20
 """Bytes of a frame's tree."""
 DEEPEST = 30
+MOST = 10_000
+"""Items of a set or a dictionary: with chosen hashes, making one takes the square of that."""
 KINDS = "biufcU"
 
 
@@ -134,13 +136,13 @@ class Decoder:
     """Turns a tree and bytes back into values; `far` makes a function of a callable's number."""
 
     def __init__(self, data, far):
-        self.data, self.far = data, far
+        self.data, self.far, self.used = data, far, 0
 
     def __call__(self, tree, depth=0):
         """Decode one value."""
         try:
             return self._decode(tree, depth)
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError, ImportError) as error:
             raise WireError(f"a value is malformed: {type(error).__name__}") from None
 
     def _decode(self, tree, depth):
@@ -149,6 +151,8 @@ class Decoder:
         if tree is None or isinstance(tree, bool | int | float | str):
             return tree
         kind, value = tree["k"], tree.get("v")
+        if kind in ("set", "frozenset", "dict") and len(value) > MOST:
+            raise WireError(f"a {kind} has more than {MOST} items")
         if kind in ("array", "scalar"):
             return self._array(tree)
         if kind == "complex":
@@ -181,6 +185,9 @@ class Decoder:
             size *= n
         if len(shape) > 32 or start < 0 or start + size > len(self.data):
             raise WireError("an array is larger than its frame")
+        self.used += size
+        if self.used > len(self.data):
+            raise WireError("the arrays are larger than their frame")
         count = size // dtype.itemsize
         array = np.frombuffer(self.data, dtype, count, start) if count else np.empty(0, dtype)
         array = array.reshape(shape).copy()
