@@ -301,7 +301,8 @@ def step(x_t, h_prev, params):
 """
 # Five hundred arrays that all say they are the same 30 MB of the frame.
 OVERLAP = FRAME.format(
-    value='[{"k": "array", "d": "|u1", "s": [30 * 2**20], "o": 0}] * 500', size="30 * 2**20"
+    value='{"k": "list", "v": [{"k": "array", "d": "|u1", "s": [30 * 2**20], "o": 0}] * 500}',
+    size="30 * 2**20",
 )
 # Numbers of one hash: to make a set of them takes minutes, and nothing can interrupt it.
 ONE_HASH = FRAME.format(value='{"k": "set", "v": [i * (2**61 - 1) for i in range(300_000)]}', size="0")

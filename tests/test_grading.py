@@ -29,7 +29,7 @@ from test_exercises import functions
 from rnncourse.cli import main
 from rnncourse.grading import collect, gradescope, report, run, sandbox, selftest, store, wire
 from rnncourse.grading.check import HeldOut, ModuleParity, Partly, Property, parities
-from rnncourse.grading.judge import grade, plan, read_notebook
+from rnncourse.grading.judge import Unreadable, grade, plan, read_notebook
 from rnncourse.grading.sandbox import Limits
 from rnncourse.grading.topic import Topic, load_topic, solution_cells
 
@@ -297,14 +297,14 @@ def test_no_mutation_stops_the_run(pool):
     rng, topic = np.random.default_rng(0), load_topic("gru", ROOT)
     limits = vars(Limits(cell=1, call=1, question=10, total=20))
     right = gru()
-    futures = [pool.submit(run.grade_job, job(mutated(rng, right), topic, limits=limits)) for _ in range(200)]
+    futures = [pool.submit(run.grade_job, job(mutated(rng, right), topic, limits=limits)) for _ in range(100)]
     results = [future.result() for future in futures]
     statuses = {result["status"] for result in results}
     assert statuses <= {"graded", "not attempted", "crashed", "unreadable"}, [
         r["message"] for r in results if r["status"] == "failed"
     ]
     assert all(r["total"] is None if r["status"] == "unreadable" else 0 <= r["total"] <= 16 for r in results)
-    assert sum(r["total"] == 16 for r in results) > 50
+    assert sum(r["total"] == 16 for r in results) > 25
 
 
 def test_the_seed_makes_a_grade_repeatable(pool):
@@ -558,6 +558,11 @@ def test_malformed_frames_are_refused():
         deep = {"k": "list", "v": [deep]}
     with pytest.raises(wire.WireError, match="nested too deeply"):
         wire.Decoder(b"", None)(deep)
+    one = {"k": "array", "d": "|u1", "s": [8], "o": 0}
+    with pytest.raises(wire.WireError, match="larger than their frame"):
+        wire.Decoder(bytes(8), None)({"k": "list", "v": [one, one]})
+    with pytest.raises(wire.WireError, match="more than 10000 items"):
+        wire.Decoder(b"", None)({"k": "set", "v": [i * (2**61 - 1) for i in range(10_001)]})
     frames = [
         wire.HEADER.pack(2**31, 0),
         wire.HEADER.pack(5, 0) + b"{{{{{",
@@ -626,6 +631,27 @@ def test_files_are_found_by_folder_or_name(tmp_path):
     assert len(ignored) == 9
 
 
+def test_students_of_one_name_stay_two(tmp_path):
+    names = ("Fay Day_12_assignsubmission_file_", "Fay Day_12_assignsubmission_onlinetext_")
+    touch(tmp_path, *(f"{name}/lstm.ipynb" for name in (*names, "Fay Day_7_assignsubmission_file_")))
+    found, _ = collect.find(tmp_path, ["lstm"])
+    assert [s.student for s in found] == ["Fay Day 12", "Fay Day 7"] and "2 files" in found[0].note
+
+
+def test_a_notebook_with_too_much_code_is_not_read():
+    cell = {"cell_type": "code", "metadata": {}, "source": "x = 1\n" * 200_000}
+    with pytest.raises(Unreadable, match="1.2 MB of code"):
+        read_notebook(json.dumps({"cells": [cell]}).encode(), LIMITS)
+
+
+def test_without_a_sandbox_closed_output_hides_nobody():
+    source = "import os\n\n\ndef answer():\n    os.closerange(1, 3)\n    while True:\n"
+    source += "        try:\n            pass\n        except BaseException:\n            continue\n"
+    source += "import signal\nsignal.signal = None\nsignal.pthread_sigmask(0, [signal.SIGALRM])\n"
+    _, said = in_the_open(source, Property(lambda answer, rng: answer()), limits=Limits(call=0.2))
+    assert said["outcome"] == "crashed" and "could not be interrupted" in said["message"]
+
+
 def test_the_topic_stands_in_the_cells_too(tmp_path):
     (tmp_path / "ada").mkdir()
     (tmp_path / "ada/homework.ipynb").write_text((ROOT / "exercises/gru.ipynb").read_text())
@@ -645,11 +671,11 @@ def test_a_roster_needs_its_column(tmp_path):
 def test_spreadsheets_get_no_formulas_and_folders_no_way_out(tmp_path):
     result = {"status": "graded", "message": "=cmd|' /C calc'!A0", "questions": [], "manual": [], "notes": []}
     result |= {"total": 1.5, "of": 3, "seconds": 0.1, "peak": 0}
-    names = ["=1+1", "../../etc", "a/b", "a_b", "", "x" * 300]
+    names = ["=1+1", "＝1", "../../etc", "a/b", "a_b", "", "x" * 300, "x" * 301, "\ud800"]
     graded = [(collect.Submission(name, "rnn", Path("x.ipynb")), dict(result)) for name in names]
     report.write(tmp_path, graded, [("y.ipynb", "why")], None, {"seed": 1})
     rows = list(csv.reader(io.StringIO((tmp_path / "grades.csv").read_text())))
-    assert all(not cell.startswith(("=", "@", "+", "-")) for row in rows for cell in row)
+    assert all(not cell.startswith(("=", "@", "+", "-", "＝")) for row in rows for cell in row)
     assert len(list((tmp_path / "feedback").iterdir())) == len(names)
     assert {p.name for p in tmp_path.iterdir()} == {"grades.csv", "results.json", "feedback", "manual.html"}
 
@@ -807,6 +833,16 @@ def test_no_number_from_far_out_is_taken_for_an_answer(topic, number, question, 
     with np.errstate(all="ignore"), warnings.catch_warnings(), pytest.raises(Exception):  # noqa: B017
         warnings.simplefilter("ignore")
         question.judge(lambda *arguments: poisoned(answer(*arguments), poison), np.random.default_rng(0))
+
+
+def test_one_number_for_every_word_is_no_effect():
+    exercise = import_module("rnncourse.attention.exercise")
+
+    def everywhere(source, *others):
+        return np.full(len(source), exercise.logprob(source, *others))
+
+    with pytest.raises(AssertionError, match="whatever the other words are"):
+        exercise.QUESTIONS["q5"].judge(everywhere, np.random.default_rng(0))
 
 
 CLUSTER = """import subprocess, sys
