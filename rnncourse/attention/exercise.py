@@ -99,14 +99,16 @@ def draw_step(rng):
 def _judge_effects(answer, rng):
     params = small_model()
     words = np.arange(4, len(params.embedding))
-    total = 0.0
+    total, heard = 0.0, False
     for _ in range(8):
         source, target_input, target, t = draw_step(rng)
         s = int(rng.integers(len(source)))
         other = source.copy()
         other[s] = rng.choice(words[words != source[s]])
+        elsewhere = source.copy()
+        elsewhere[s - 1] = rng.choice(words[words != source[s - 1]])
         erased = []
-        for ids in (source, other):
+        for ids in (source, other, elsewhere):
             effects = np.asarray(answer(ids.copy(), target_input.copy(), target.copy(), t, params))
             if effects.shape != ids.shape or effects.dtype.kind != "f":
                 raise AssertionError(
@@ -114,6 +116,9 @@ def _judge_effects(answer, rng):
                 )
             if not np.isfinite(effects).all():
                 raise AssertionError("your effects hold nan or inf")
+            # Far out, the difference below vanishes in rounding.
+            if np.abs(effects).max() > 1000:
+                raise AssertionError(f"no word changes ln P by {np.abs(effects).max():.3g} nats")
             total += np.abs(effects).sum()
             erased.append(logprob(ids, target_input, target, t, params) - effects[s])
         if not abs(erased[0] - erased[1]) < 1e-8:
@@ -122,6 +127,11 @@ def _judge_effects(answer, rng):
                 f"after your erasure is {erased[1]:.3f}, not {erased[0]:.3f}. By which ways does a word "
                 "reach the decoder?"
             )
+        heard = heard or abs(erased[2] - erased[0]) > 1e-6
+    if not heard:
+        raise AssertionError(
+            "with one word erased, ln P is the same whatever the other words are: did you erase them all?"
+        )
     if total < 1:
         raise AssertionError("your effects are all about zero: no word seems to matter for any translation")
 

@@ -189,6 +189,9 @@ def _judge_alpha(answer, rng):
         first = -float(rng.uniform(1, 6))
         second = first * float(rng.uniform(1.05, 0.95 * T[1] / T[0]) if T[1] / T[0] > 1.2 else 1.1)
         alpha = answer(first, int(T[0]), second, int(T[1]))
+        # Far out, both scores are zero.
+        if not abs(alpha) < 100:
+            raise AssertionError(f"return a number of a few units at most, got {alpha:.3g}")
         scores = length_score(np.array([first, second]), T, alpha)
         if not np.isfinite(alpha) or abs(scores[0] - scores[1]) > 1e-9 * abs(scores[0]):
             raise AssertionError(
