@@ -1,6 +1,6 @@
 """Plain data in frames: what passes between the grader and its sandbox.
 
-Both sides are untrusting: there is no pickle, and sizes are checked before anything is unpacked. A frame is
+Both sides are wary: there is no pickle, and sizes are checked before anything is unpacked. A frame is
 the lengths of two parts, a tree in JSON and the bytes of its arrays.
 """
 
