@@ -127,7 +127,9 @@ def _judge_effects(answer, rng):
         erased, negated = np.subtract(whole, effect), np.add(whole, effect)
         if not abs(erased[0] - erased[1]) < 1e-8:
             if abs(negated[0] - negated[1]) < 1e-8:
-                raise AssertionError("the sign: a word that helps makes ln P fall, and that counts as positive")
+                raise AssertionError(
+                    "the sign: a word that helps makes ln P fall, and that counts as positive"
+                )
             raise AssertionError(
                 f"the model still knows which word stands at position {s}: with another word there, ln P "
                 f"after your erasure is {erased[1]:.8g}, not {erased[0]:.8g}. By which ways does a word "

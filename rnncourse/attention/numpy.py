@@ -416,9 +416,9 @@ def additive_attention(query, keys, values, mask, params, chunk=1):
     """Contexts of the additive score, without ever holding all pairs of a query and a key.
 
     Implements :eq:`attention-additive`, :eq:`attention-context` of book/attention: `chunk` queries of one
-    sequence at a time. Beside inputs and contexts it holds the projections of queries and keys, (T + S) x B x A
-    numbers, and one chunk of the hidden layer, chunk x S x A. Rabe and Staats (2021) go further, and cut the
-    source too.
+    sequence at a time. Beside inputs and contexts it holds the projections of queries and keys,
+    (T + S) x B x A numbers, and one chunk of the hidden layer, chunk x S x A. Rabe and Staats (2021) go
+    further, and cut the source too.
 
     Parameters
     ----------
