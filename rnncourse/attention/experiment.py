@@ -55,7 +55,7 @@ MODELS = {
 CLAUSES = (0, 1, 2, 3, 4, 6, 8, 10)
 EDGES = (0, 6, 8, 10, 12, 14, 60)
 """Sentences are counted by English words: up to 6, 7 and 8, and so on."""
-SEEDS, PLAIN_SEEDS = range(8), range(4)
+SEEDS = range(8)
 
 
 def start(name, seed):
@@ -212,8 +212,7 @@ def record_translation():
     counts = np.bincount(np.digitize(lengths, EDGES, right=True), minlength=len(EDGES))[1:]
     runs = {}
     for name in MODELS:
-        seeds = SEEDS if "form" in MODELS[name] else PLAIN_SEEDS
-        results = [measure(name, seed) for seed in seeds]
+        results = [measure(name, seed) for seed in SEEDS]
         runs[name] = {key: [result[key] for result in results] for key in results[0]} | MODELS[name]
         print(
             name, np.round(np.mean(runs[name]["exact"]), 3), np.round(runs[name].get("aer", 0), 3), flush=True
