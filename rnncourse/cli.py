@@ -7,6 +7,7 @@ import click
 from tqdm import tqdm
 
 from rnncourse._commands import Fault
+from rnncourse.grading.cli import grade, gradescope
 from rnncourse.language_model.cli import lm
 from rnncourse.seq2seq.cli import translate
 
@@ -19,6 +20,8 @@ def main():
 
 main.add_command(lm)
 main.add_command(translate)
+main.add_command(grade)
+main.add_command(gradescope)
 
 
 def _root():

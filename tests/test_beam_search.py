@@ -9,6 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnncourse._numerics import log_softmax
+from rnncourse.beam_search.exercise import _call_search, _pool
+from rnncourse.beam_search.experiment import (
+    exact_scores,
+    make_task,
+    quality,
+    stopping_run,
+    summary,
+    translate,
+    verdict_run,
+)
 from rnncourse.beam_search.explorable import LANGUAGES, compute
 from rnncourse.beam_search.numpy import (
     beam_search,
@@ -24,11 +34,15 @@ from rnncourse.beam_search.search import (
     error_analysis,
     length_penalty,
     length_score,
+    may_stop,
     search,
 )
 from rnncourse.beam_search.torch import beam_search as torch_beam_search
 from rnncourse.beam_search.torch import top_candidates as torch_top_candidates
 from rnncourse.beam_search.tree import tree_step
+from rnncourse.data.pairs import decode_targets, grammar_pairs
+from rnncourse.grading.check import check
+from rnncourse.seq2seq.numpy import seq2seq_init
 from rnncourse.testing import check_parity
 
 B, V, H, EOS = 3, 4, 5, 0
@@ -245,6 +259,27 @@ def test_exact_search_finds_the_best_of_all():
     assert not exact_search(step, state, limit=1, **asked)[1]
 
 
+def test_exact_search_keeps_its_limit():
+    weights, start = network(2, scale=0.1)
+    step, continued = numpy_step(weights), []
+
+    def counting(tokens, state):
+        continued.append(len(tokens))
+        return step(tokens, state)
+
+    asked = {"bos": BOS, "eos": EOS, "max_length": 8, "alpha": 1.0, "limit": 10, "width": 4}
+    assert not exact_search(counting, sentence(start, 0), **asked)[1] and sum(continued) == 10
+
+
+def test_exhaustive_search_with_a_least_length():
+    weights, start = network(3)
+    asked = {"bos": BOS, "eos": EOS, "max_length": 4, "alpha": 0.5}
+    step, state = numpy_step(weights), sentence(start, 0)
+    every, long = (exhaustive_search(step, state, min_length=least, **asked) for least in (0, 3))
+    texts, kept = ([found.best(0, n) for n in range(found.score.shape[1])] for found in (every, long))
+    assert kept == [text for text in texts if len(text) >= 3] and len(kept) < len(texts)
+
+
 @pytest.mark.equation("beam-bound")
 def test_bound_holds_and_is_reached():
     for alpha in (-0.5, 0.0, 0.3, 1.0, 2.0):
@@ -266,6 +301,7 @@ def test_penalties_by_hand():
     tie = np.log(2) / np.log(3)  # of log P = -1.2 with 2 tokens and -2.4 with 6
     assert length_score(-1.2, 2, tie) == pytest.approx(length_score(-2.4, 6, tie), rel=1e-12)
     assert length_score(np.float32(-3), 4, 0.5).dtype == np.float32
+    assert length_score(-3, 2, 1.0) == -1.5 and best_attainable(-3, 2, 8, 1.0) == -0.375  # integers too
 
 
 @pytest.mark.equation("beam-verdict")
@@ -273,6 +309,32 @@ def test_verdicts():
     verdict = error_analysis(np.array([-1.0, -2.0, -3.0]), np.array([-1.5, -2.0, -2.5]))
     assert verdict.search.tolist() == [True, False, False]
     check_parity({"margin": verdict.margin}, {"margin": np.array([0.5, 0, -0.5])}, 1e-15)
+    assert not error_analysis(np.array([-1 + 1e-9]), np.array([-1.0])).search  # rounding proves nothing
+
+
+def test_an_equal_bound_stops():
+    pool, live = np.array([[-0.5, -1.0]] * 3), np.array([-1.0, -1 + 1e-9, -1 - 1e-9])
+    for stopping in ("current", "safe"):
+        asked = Settings(2, BOS, EOS, 9, stopping=stopping, n_best=2)
+        assert may_stop(pool, live, 3, asked).tolist() == [True, False, True]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 10**6), st.integers(1, 4), st.sampled_from(["power", "gnmt"]), st.sampled_from(STOPPINGS)
+)
+def test_a_larger_alpha_never_shortens(seed, K, normalisation, stopping):
+    weights, start = network(seed)
+    step, asked = (
+        numpy_step(weights),
+        {"bos": BOS, "eos": EOS, "max_length": 6, "normalisation": normalisation},
+    )
+    alphas = 0.0, 0.3, 0.9, 1.6
+    found = [beam_search(step, (start, None), B, K=K, alpha=a, stopping=stopping, **asked) for a in alphas]
+    assert (np.diff([beams.lengths[:, 0] for beams in found], axis=0) >= 0).all()
+    if stopping == "never" and K == 1:
+        best = [exhaustive_search(step, sentence(start, 0), alpha=a, **asked) for a in alphas]
+        assert (np.diff([beams.lengths[0, 0] for beams in best]) >= 0).all()
 
 
 @settings(max_examples=40, deadline=None)
@@ -431,6 +493,40 @@ def test_states_on_another_axis_and_in_named_tuples():
     named = right._replace(tokens=None, lengths=None, logprob=None, steps=None, score=start[None])
     found = beam_search(layered, named, B, axis=1, **asked)
     assert np.array_equal(found.tokens, right.tokens)
+    layer = named._replace(score=start[None, [0]])
+    for whole in (exhaustive_search, lambda *args, **kw: exact_search(*args, width=3, **kw)[0]):
+        asked = {"bos": BOS, "eos": EOS, "max_length": 5, "alpha": 0.7}
+        apart = whole(step, sentence(start, 0), **asked)
+        assert whole(layered, layer, axis=1, **asked).best() == apart.best()
+
+
+def test_any_layout_and_the_device_that_is_asked_for():
+    weights, start = network(4)
+    asked = {"K": 3, "bos": BOS, "eos": EOS, "max_length": 5}
+
+    def columns(tokens, state):  # log-probabilities that are not contiguous
+        logp, state = torch_step(weights)(tokens, state)
+        return logp.T.contiguous().T, state
+
+    found = torch_beam_search(columns, (torch.tensor(start),), B, **asked)
+    assert np.array_equal(found.tokens, beam_search(numpy_step(weights), (start, None), B, **asked).tokens)
+
+    def elsewhere(tokens, state):
+        assert tokens.device.type == "meta"
+        return torch.full((len(tokens), V), -np.log(V)), state
+
+    torch_beam_search(elsewhere, None, B, device=torch.device("meta"), **asked)
+
+
+def test_half_precision_is_added_up_in_single():
+    row = np.log(np.array([0.1, 0.3, 0.3, 0.3])).astype(np.float16)
+
+    def step(tokens, state):
+        return np.repeat(row[None], len(tokens), 0), state
+
+    found = beam_search(step, None, 1, K=2, bos=BOS, eos=None, max_length=1000)
+    assert found.score.dtype == np.float32
+    assert found.score[0, 0] == pytest.approx(1000 * float(row[1]), rel=1e-5)
 
 
 def test_large_logits_give_no_warning():
@@ -475,6 +571,15 @@ def test_messages():
             "step must return log-probabilities of shape (B * K, V) = (6, V), got (2, 4)",
         ),
         (call(wrong(lambda logp: logp + 3.0)), "step must return log-probabilities, at most 0, got 2.99"),
+        (
+            call(wrong(lambda logp: logp - logp.max() + 0.01)),
+            "step must return log-probabilities, at most 0, got 0.01",
+        ),
+        (
+            call(wrong(lambda logp: logp.astype(int))),
+            "step must return floating-point log-probabilities, got int64",
+        ),
+        (call(state=[start]), "state must be a nested tuple of arrays, got a list in it"),
         (call(wrong(lambda logp: logp * np.nan)), "step must return log-probabilities, at most 0, got nan"),
         (tensors(K=0), "K must be an integer of at least 1, got 0"),
         (tensors(axis=1), "state must hold B = 3 sentences on axis 1, got shape (3, 5)"),
@@ -563,3 +668,77 @@ def test_explorable_chooses_as_the_search_does_and_wider_is_no_worse_there():
                 assert found["pool"][0][1] == pytest.approx(found["beam"]["score"], rel=1e-12)
                 scores.append(found["beam"]["score"])
             assert (np.diff(scores) >= 0).all()
+
+
+def small_task():
+    """Six sentences and a model that was not trained."""
+    rng = np.random.default_rng(0)
+    data = grammar_pairs(rng, 2)
+    params = seq2seq_init(rng, len(data.source_vocabulary), len(data.target_vocabulary), 4, 5, "lstm")
+    output = params.decoder.output
+    output = output._replace(weight=20 * output.weight)
+    params = params._replace(decoder=params.decoder._replace(output=output))
+    return make_task(params, [0], sentences=6), params
+
+
+def test_experiment_counts_errors_among_the_wrong_outputs_only():
+    task, params = small_task()
+    beams = translate(task, 2, max_length=8)
+    words = decode_targets(beams.tokens[:, :, 0], task.vocabulary)
+    task = task._replace(references=(*words[:2], *task.references[2:]), logprob=task.logprob * 0)
+    assert quality(task, beams)[1].tolist() == [True, True, False, False, False, False]
+    found = summary(task, beams, exact=beams.score[:, 0] + 1)
+    assert found["right"] == 2 and found["search_by_margin"] == found["search_by_exact"] == 4
+    assert found["missed"] == 6
+    assert summary(task, beams, exact=beams.score[:, 0])["missed"] == 0
+    exact, proved = exact_scores(task, beams, max_length=2)
+    assert proved.shape == (6,) and (exact >= beams.score[:, 0]).all()
+
+
+def test_experiment_counts_what_a_stopping_rule_loses():
+    task, params = small_task()
+    run = stopping_run(task, 1.0, K=2)
+    safe = translate(task, 2, alpha=1.0).score[:, 0]
+    for rule, row in run.items():
+        beams = translate(task, 2, alpha=1.0, stopping=rule)
+        assert row["lower"] == sum(beams.score[b, 0] < safe[b] - 1e-9 for b in range(6))
+        assert row["steps"] == pytest.approx(beams.steps.mean())
+    assert run["safe"]["lower"] == 0
+
+
+@pytest.mark.parametrize("fault", ["negative alpha forgotten", "present length", "one more token"])
+def test_bounds_that_hold_for_some_alpha_are_refused(fault):
+    def bound(logprob, t, max_length, alpha):
+        T = {"negative alpha forgotten": max_length, "present length": t, "one more token": t + 1}[fault]
+        return logprob / T**alpha
+
+    for seed in range(2):
+        with pytest.raises(AssertionError):
+            check("beam_search.q5", bound, seed)
+
+
+@pytest.mark.parametrize("fault", ["not refilled", "all ends", "full"])
+def test_searches_that_the_exercise_warns_of_are_refused(fault):
+    def answer(first, after, K, max_length, alpha):
+        pool = np.array(_pool(first, after, K, max_length, alpha, fault))
+        tokens, scores = _call_search(search, first, after, K, max_length, alpha)
+        return tokens, np.pad(pool, (0, K - len(pool)))
+
+    for seed in range(2):
+        with pytest.raises(AssertionError):
+            check("beam_search.q4", answer, seed)
+
+
+def test_experiment_compares_under_the_score_searched_for_and_under_log_p():
+    params = small_task()[1]
+    task = make_task(params, [0, 1, 2, 3])
+    row = verdict_run(params)["first"][1]
+    beams = translate(task, 2, alpha=1.0, stopping="first")
+    ahead = {
+        "by_score": task.logprob / task.lengths > beams.score[:, 0] + 1e-6,
+        "by_logprob": task.logprob > beams.logprob[:, 0] + 1e-6,
+    }
+    assert row["wrong"] == len(task.lengths)
+    for name, which in ahead.items():
+        assert row[name] == which.sum()
+    assert row["differ"] == (ahead["by_score"] != ahead["by_logprob"]).sum() > 0

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import re
 import textwrap
 from pathlib import Path
 
@@ -147,3 +148,9 @@ def test_each_problem_is_found(tmp_path, fault):
     assert len(said) == len(expected), textwrap.indent("\n".join(said), "  ")
     for sentence, part in zip(said, expected, strict=True):
         assert part in sentence
+
+
+def test_no_command_stands_inside_text():
+    # MathJax shows it as it is typed.
+    nested = [e.label for e in equations.scan(ROOT) if re.search(r"\\text\{[^}$]*\\[a-z]", e.tex)]
+    assert nested == []

@@ -118,7 +118,8 @@ def unknown(text, names=frozenset()):
             continue
         for part in PART.findall(token):
             word = re.sub(r"['’]s?$", "", part)
-            toy = re.fullmatch("[abc]+", word)  # the strings of the small languages
+            # The strings of the small languages, and symbols such as h₁.
+            toy = re.fullmatch("[abc]+|[a-z][₀-₉]", word)
             if not (toy or word.lower() in known() or is_own(word) or word in names):
                 yield word
 

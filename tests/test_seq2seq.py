@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rnncourse.data import grammar
+from rnncourse.data.numbers import write_number
 from rnncourse.data.pairs import (
     END,
     PAD,
@@ -26,15 +27,19 @@ from rnncourse.data.pairs import (
     pair_batch,
     pair_batches,
 )
+from rnncourse.grading.check import check
+from rnncourse.optim import Adam
 from rnncourse.optim._tree import tree_leaves, tree_map
 from rnncourse.seq2seq.experiment import (
     SETTING,
+    _ten_first,
     draw_data,
     learn_pairs,
     length_groups,
     measure,
     number_data,
     pack,
+    profile,
     summarise,
     unpack,
 )
@@ -390,6 +395,19 @@ def test_scheduled_inputs():
     assert np.abs(kept - expected).max() < 0.046
 
 
+def test_scheduled_inputs_go_on_from_what_was_said():
+    # A model that is sure of its words draws them as greedy decoding does, and reads them at the next step.
+    params, batch = drawn("gru")
+    output = params.decoder.output
+    sure = params.decoder._replace(output=output._replace(weight=1e4 * output.weight))
+    params = params._replace(decoder=sure)
+    ids, ends = greedy(*batch[:2], params, max_length=len(batch.target))
+    own = scheduled_inputs(np.random.default_rng(7), batch, params, 0)
+    said = length_mask(ends, len(ids))[: len(own) - 1]
+    assert said[1:].any() and (own[1:][said] == ids[: len(own) - 1][said]).all()
+    assert (own[1:] != batch.target_input[1:]).any()
+
+
 def test_pad_and_mask():
     ids, lengths = pad([[1, 2, 3], [4]], padding=9)
     assert ids.tolist() == [[1, 4], [2, 9], [3, 9]] and lengths.tolist() == [3, 1]
@@ -467,6 +485,147 @@ def test_training_lowers_the_loss_and_tests_are_not_learnt_from():
     for epsilon in (1.0, 0.5):
         _, losses = learn_pairs(data.learn, 0, setting, 8, epsilon=epsilon)
         assert len(losses) == 50 and losses[-9:].mean() < losses[:9].mean() - 0.5
+
+
+def seen_in_training(monkeypatch, data, **options):
+    """Shares of right words, rates, and (batch, batch read) of each step of a training."""
+    shares, rates, read = [], [], []
+
+    def inputs(rng, batch, params, epsilon):
+        shares.append(epsilon)
+        return batch.target_input + 1
+
+    def loss(batch, params):
+        read.append(batch)
+        return seq2seq_loss(batch._replace(target_input=np.minimum(batch.target_input, 176)), params)
+
+    class Rated(Adam):
+        def __init__(self, rate):
+            rates.append(rate)
+            super().__init__(rate)
+
+    for name, value in {"scheduled_inputs": inputs, "seq2seq_loss": loss, "Adam": Rated}.items():
+        monkeypatch.setattr(f"rnncourse.seq2seq.experiment.{name}", value)
+    learn_pairs(data, 0, SETTING | {"steps": 3, "last": 2, "B": 8}, 4, **options)
+    return shares, rates, read
+
+
+def test_training_does_what_its_options_say(monkeypatch):
+    data = grammar_pairs(np.random.default_rng(15), 40)
+    for reverse in (True, False):
+        shares, rates, read = seen_in_training(monkeypatch, data, reverse=reverse)
+        assert shares == [] and rates == [SETTING["lr"], SETTING["last_lr"]] and len(read) == 5
+        for batch in read:
+            assert (batch.target_input[0] == START).all()
+            for b, n in enumerate(batch.source_lengths):
+                words = tuple(data.source_vocabulary.decode(batch.source[:n, b]))
+                assert (words[::-1] if reverse else words) in data.source
+    shares, _, read = seen_in_training(monkeypatch, data, epsilon=0.6)
+    assert np.allclose(shares, [1, 0.9, 0.8, 0.7, 0.6])
+    assert all((batch.target_input[0] == START + 1).all() for batch in read)
+
+
+@pytest.mark.parametrize("reverse", [True, False])
+def test_measure_counts_what_is_said(monkeypatch, reverse):
+    data = grammar_pairs(np.random.default_rng(16), 6, clauses=[2, 12])
+    params = seq2seq_init(np.random.default_rng(12), 123, 177, 4, 6)
+    wanted = pair_batch(data, reverse=reverse)
+    said = wanted.target.copy()
+    said[[0, 1], 1] = said[[1, 0], 1]  # the same words in another order
+    said[:, 2] = np.roll(said[:, 2], 1)  # one word too many in front
+
+    def says(source, lengths, params, max_length):
+        assert np.array_equal(source, wanted.source)
+        return said[:max_length], None
+
+    monkeypatch.setattr("rnncourse.seq2seq.experiment.greedy", says)
+    found = measure(params, data, reverse=reverse)
+    assert max(wanted.target_lengths) > 13
+    assert found["exact"].tolist() == [True, False, False, True, True, True]
+    inside = length_mask(wanted.target_lengths, len(wanted.target))
+    assert np.array_equal(found["own_at"], (said == wanted.target) & inside)
+    logits, _ = seq2seq_forward(*wanted[:3], params)
+    assert np.array_equal(found["words_at"], (logits.argmax(-1) == wanted.target) & inside)
+    assert np.array_equal(found["words"], found["words_at"].sum(0))
+    shares = profile(found, data, [np.array([0, 1]), np.array([2])])
+    kept = inside[:, :2].mean(1) >= 0.5
+    both = found["own_at"][:, :2].sum(1)[kept] / inside[:, :2].sum(1)[kept]
+    assert np.allclose(shares["own"][0], both, atol=1e-4)
+    n = len(data.target[2])
+    assert shares["ratio"][0] == 1 and len(shares["words"][1]) == n + 1
+
+
+def test_english_order_moves_the_unit_alone():
+    sides = [number_data(1, form, pairs=300, tests=80)[0] for form in ("german", "english order")]
+    assert sides[0].source == sides[1].source
+    found = _ten_first(write_number(21034, "german"))
+    assert found == ("zwanzig", "und", "ein", "tausend", "dreißig", "und", "vier")
+    moved = 0
+    for german, other in zip(*(side.target for side in sides), strict=True):
+        assert sorted(german) == sorted(other)
+        moved += german != other
+    assert 0.8 * 300 < moved < 300
+
+
+def test_steps_of_a_training_are_checked():
+    data = grammar_pairs(np.random.default_rng(15), 40)
+    for steps, message in (
+        (0, "steps must be an integer of at least 1, got 0"),
+        (1301, "steps must be at most 1300, got 1301"),
+    ):
+        with pytest.raises(ValueError) as caught:
+            learn_pairs(data, 0, SETTING, 4, steps=steps)
+        assert str(caught.value) == message
+
+
+def right_or_not(batch, forward):
+    """Answer of question 6."""
+    right = forward(batch.target_input).argmax(axis=-1) == batch.target
+    return (right | ~length_mask(batch.target_lengths, len(right))).all(axis=0)
+
+
+def one_wrong(batch, forward):
+    found = right_or_not(batch, forward)
+    found[0] = not found[0]
+    return found
+
+
+def two_calls(batch, forward):
+    forward(batch.target_input[:1])
+    return right_or_not(batch, forward)
+
+
+def last_first(n):
+    """The last source word first, the others in order: reversal harms, by less than is possible."""
+    return [(n - 1, 0), *((i, i + 1) for i in range(n - 1))]
+
+
+def naive_logprob(logits, target, lengths):
+    with np.errstate(all="ignore"):
+        p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+        chosen = np.log(np.take_along_axis(p, target[..., None], axis=-1)[..., 0])
+    return np.where(length_mask(lengths, len(logits)), chosen, 0).sum(axis=0)
+
+
+def half_mended_logprob(logits, target, lengths):
+    return naive_logprob(logits - logits.max(axis=-1, keepdims=True), target, lengths)
+
+
+@pytest.mark.parametrize(
+    "question, answer",
+    [
+        ("q2", naive_logprob),
+        ("q2", half_mended_logprob),
+        ("q5", last_first),
+        ("q6", one_wrong),
+        ("q6", two_calls),
+    ],
+)
+def test_wrong_answers_are_refused(question, answer):
+    for seed in range(3):
+        with pytest.raises(AssertionError):
+            check(f"seq2seq.{question}", answer, seed)
+    check("seq2seq.q6", right_or_not, 0)
 
 
 def test_number_data_is_apart():
@@ -587,6 +746,11 @@ def test_messages():
         (lambda: scheduled_inputs(rng, batch, params, 1.5), "epsilon must lie in [0, 1], got 1.5"),
         (lambda: scheduled_optimum(joint, -1), "epsilon must lie in [0, 1], got -1"),
         (lambda: scheduled_optimum(joint[:1], 0), "joint must have shape (V, V_) = (1, 1), got (1, 2)"),
+        (lambda: scheduled_optimum(0.3, 0.5), "joint must have shape (V, V_) = (any, any), got ()"),
+        (
+            lambda: scheduled_optimum(1.01 * joint, 0),
+            "joint must be at least 0, sum to 1, and have no row of zeros",
+        ),
         (
             lambda: scheduled_optimum(2 * joint, 0),
             "joint must be at least 0, sum to 1, and have no row of zeros",

@@ -1,5 +1,7 @@
 """What the graded exercise on beam search asks, and how an answer is judged."""
 
+from functools import partial
+
 import numpy as np
 
 from rnncourse._numerics import log_softmax
@@ -72,11 +74,46 @@ def _call_score(function, logprob, T, alpha):
     return tuple(function(logprob, T, alpha, normalisation) for normalisation in ("power", "gnmt"))
 
 
-def _draw_search(rng):
-    """A first-order language: log P of the first token, of the next after each, and what is asked."""
-    V = int(rng.integers(4, 7))
-    first, after = log_softmax(2 * rng.normal(size=V)), log_softmax(2 * rng.normal(size=(V, V)))
-    return first, after, int(rng.integers(2, 5)), int(rng.integers(5, 8)), float(rng.uniform(0, 1))
+def _draw_search(rng, fault=None):
+    """A first-order language: log P of the first token, of the next after each, and what is asked.
+
+    On it the search with the fault gives something else.
+    """
+    while True:
+        V = int(rng.integers(4, 7))
+        first, after = log_softmax(2 * rng.normal(size=V)), log_softmax(2 * rng.normal(size=(V, V)))
+        drawn = first, after, int(rng.integers(2, 5)), int(rng.integers(5, 8)), float(rng.uniform(0, 1))
+        right, wrong = _pool(*drawn, None), _pool(*drawn, fault)
+        if fault is None or len(wrong) < len(right) or not np.allclose(wrong, right):
+            return drawn
+
+
+class _Search(Parity):
+    """The same question on languages that show each of the faults that its text warns of."""
+
+    def judge(self, answer, rng):
+        for fault in (None, "not refilled", "all ends", "full"):
+            draw = partial(_draw_search, fault=fault)
+            Parity(self.reference, draw, self.outputs, self.mutants, self.call).judge(answer, rng)
+
+
+def _pool(first, after, K, max_length, alpha, fault):
+    """Scores of the pool that a search ends with, the right one or one with a fault."""
+    beam, pool = [(0.0, ())], []
+    for t in range(1, max_length + 1):
+        found = [
+            (logprob + p, (*tokens, v))
+            for logprob, tokens in beam
+            for v, p in enumerate(after[tokens[-1]] if tokens else first)
+        ]
+        found.sort(key=lambda c: -c[0])
+        for logprob, tokens in found if fault == "all ends" and t < max_length else found[:K]:
+            if tokens[-1] == 0 or t == max_length:
+                pool.append(logprob / t**alpha)
+        beam = [c for c in (found[:K] if fault == "not refilled" else found) if c[1][-1] != 0][:K]
+        if fault == "full" and len(pool) >= K:
+            break
+    return sorted(pool, reverse=True)[:K]
 
 
 def _call_search(function, first, after, K, max_length, alpha):
@@ -98,20 +135,24 @@ def _call_search(function, first, after, K, max_length, alpha):
     return padded, np.where(found.score[0] > -np.inf, found.score[0], 0)
 
 
-def _draw_bound(rng):
+def _draw_bound(rng, alpha=0.7):
     t = int(rng.integers(2, 6))
-    return (
-        -float(rng.exponential(5)),
-        t,
-        t + int(rng.integers(2, 9)),
-        float(rng.choice([-0.6, 0.0, 0.7, 1.2])),
-    )
+    return -float(rng.exponential(5)), t, t + int(rng.integers(2, 9)), alpha
+
+
+class _Bound(Parity):
+    """The same question with alpha above, at and below 0."""
+
+    def judge(self, answer, rng):
+        for alpha in (0.7, 1.2, 0.0, -0.6):
+            draw = partial(_draw_bound, alpha=alpha)
+            Parity(self.reference, draw, self.outputs, self.mutants, self.call).judge(answer, rng)
 
 
 def _judge_worse(answer, rng):
     for _ in range(3):
         V = int(rng.integers(3, 6))
-        p = float(rng.uniform(0.51, 0.97 * V / (V + 2)))
+        p = float(rng.uniform(0.51, 0.56))
         ratio = float(rng.uniform(0.5, 0.7))
         rows = answer(p, V, ratio)
         if not isinstance(rows, dict):
@@ -148,6 +189,9 @@ def _judge_alpha(answer, rng):
         first = -float(rng.uniform(1, 6))
         second = first * float(rng.uniform(1.05, 0.95 * T[1] / T[0]) if T[1] / T[0] > 1.2 else 1.1)
         alpha = answer(first, int(T[0]), second, int(T[1]))
+        # Far out, both scores are zero.
+        if not abs(alpha) < 100:
+            raise AssertionError(f"return a number of a few units at most, got {alpha:.3g}")
         scores = length_score(np.array([first, second]), T, alpha)
         if not np.isfinite(alpha) or abs(scores[0] - scores[1]) > 1e-9 * abs(scores[0]):
             raise AssertionError(
@@ -162,7 +206,7 @@ QUESTIONS = {
     "q1": Parity(beam_step, _draw_step, ("parents", "tokens", "logprob"), STEP),
     "q2": Parity(length_score, _draw_score, ("power", "gnmt"), SCORE, _call_score),
     "q3": Property(_judge_alpha),
-    "q4": Parity(search, _draw_search, ("tokens", "scores"), SHOWN, _call_search),
-    "q5": Parity(best_attainable, _draw_bound, ("bound",), BOUND),
+    "q4": _Search(search, _draw_search, ("tokens", "scores"), SHOWN, _call_search),
+    "q5": _Bound(best_attainable, _draw_bound, ("bound",), BOUND),
     "q6": Property(_judge_worse),
 }

@@ -48,6 +48,8 @@ SETTINGS = {
     "alphas": [0.0, 0.5, 1.0, 1.5],
     "stopping_alphas": [0.0, 1.0],
     "exact_limit": 2000,
+    "verdict_alpha": 1.0,
+    "verdict_widths": [1, 2, 4, 8],
 }
 
 
@@ -116,7 +118,11 @@ def make_task(params, clauses, sentences=SETTINGS["sentences"], seed=1000):
     -------
     Task
     """
-    data = grammar_pairs(np.random.default_rng(seed), sentences, clauses=clauses)
+    return task_of(params, grammar_pairs(np.random.default_rng(seed), sentences, clauses=clauses))
+
+
+def task_of(params, data):
+    """The task of translating these pairs, for a trained model."""
     batch = pair_batch(data)
     _, state = encode(batch.source, batch.source_lengths, params)
 
@@ -277,16 +283,63 @@ def record_errors():
     return {"settings": SETTINGS, "models": runs, "widths": widths}
 
 
+def verdict_run(params):
+    """Wrong outputs at alpha = 1, and verdicts on them by the score searched for and by log P alone.
+
+    Returns
+    -------
+    dict
+        For the stopping rules "first" and "current", one dict for each width: ``wrong``, ``by_score`` and
+        ``by_logprob`` (search errors by either comparison), ``differ`` (outputs on which they differ).
+    """
+    task, alpha = make_task(params, SETTINGS["train_clauses"]), SETTINGS["verdict_alpha"]
+    reference = length_score(task.logprob, task.lengths, alpha)
+    run = {"first": [], "current": []}
+    for stopping, rows in run.items():
+        for K in SETTINGS["verdict_widths"]:
+            beams = translate(task, K, alpha=alpha, stopping=stopping)
+            wrong = ~quality(task, beams)[1]
+            by_score = wrong & error_analysis(reference, beams.score[:, 0]).search
+            by_logprob = wrong & error_analysis(task.logprob, beams.logprob[:, 0]).search
+            counts = wrong, by_score, by_logprob, by_score != by_logprob
+            names = "wrong", "by_score", "by_logprob", "differ"
+            rows.append({name: int(count.sum()) for name, count in zip(names, counts, strict=True)})
+    return run
+
+
+def fit_run(params, seed, sentences=SETTINGS["sentences"]):
+    """Nats a token and right outputs at K = 8, on sentences of the training and on fresh ones."""
+    seen = grammar_pairs(np.random.default_rng(seed), sentences, clauses=SETTINGS["train_clauses"])
+    tasks = {"seen": task_of(params, seen), "fresh": make_task(params, SETTINGS["train_clauses"], sentences)}
+    return {
+        name: {
+            "nats": float(-task.logprob.sum() / task.lengths.sum()),
+            "right": int(quality(task, translate(task, 8))[1].sum()),
+        }
+        for name, task in tasks.items()
+    }
+
+
+def record_verdicts():
+    """Verdicts with a length penalty, and the gap between seen and fresh sentences, about two minutes."""
+    verdicts, fits = [], {name: [] for name in MODELS}
+    for name, settings in MODELS.items():
+        seeds = SETTINGS["seeds"].get(name, SETTINGS["seeds"]["others"])
+        for seed in tqdm(range(seeds), name):
+            params = train_model(seed, **settings)
+            fits[name].append(fit_run(params, seed))
+            if name == "data and architecture":
+                verdicts.append(verdict_run(params))
+    return {"settings": SETTINGS, "verdicts": verdicts, "fits": fits}
+
+
 def record_cost():
     """Time and memory of a search by its width: ``book/results/beam_search-cost.json``.
 
-    Eight sentences, a model that was not trained, 20 steps each (no hypothesis may end before). Time is that
-    of the processor, the least of seven searches.
+    Eight sentences, the model "data and architecture" of seed 0, 20 steps each (no hypothesis may end
+    before). Time is that of the processor, the least of seven searches.
     """
-    rng = np.random.default_rng(0)
-    data = grammar_pairs(rng, 8)
-    sizes = len(data.source_vocabulary), len(data.target_vocabulary), SETTINGS["E"], SETTINGS["H"]
-    task = make_task(seq2seq_init(rng, *sizes), [0], sentences=8)
+    task = make_task(train_model(0, **MODELS["data and architecture"]), [0], sentences=8)
     milliseconds, megabytes = [], []
     for K in SETTINGS["widths"]:
 
@@ -306,4 +359,4 @@ def record_cost():
     return {"widths": SETTINGS["widths"], "ms": milliseconds, "megabytes": megabytes}
 
 
-RECORDS = {"errors": record_errors, "cost": record_cost}
+RECORDS = {"errors": record_errors, "verdicts": record_verdicts, "cost": record_cost}

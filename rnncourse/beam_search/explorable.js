@@ -51,9 +51,9 @@ export function compute({ rows, K, alpha, picks }) {
 function render({ model, el }) {
   const { el: html, svg } = kit;
   const { languages } = model.get("data");
-  const names = Object.keys(languages);
+  const names = ["the greedy trap", "short or long", "three are needed"]; // the data come sorted by name
   const { controls, stage, say } = kit.frame(el, model.get("title"));
-  const box = html("div", { class: "xp-stage" });
+  const box = html("div", { class: "xp-stage", role: "group", "aria-label": "the tree", tabindex: 0 });
   const after = html("div");
   stage.append(box, after);
   kit.sideways(box);
@@ -166,7 +166,7 @@ function render({ model, el }) {
     const list = pool.map(([id, score]) => `${name(id)} (${kit.number(score, 2)})`).join(", ");
     after.replaceChildren(
       html("p", { class: "xp-note" }, `Pool of ended outputs, with score log P / T^\u03b1: ${list || "empty"}.`),
-      html("p", { class: "xp-note xp-label" }, "\u220e is </s>. Blue, bold: goes on, or taken into the pool. Dashed: dropped. Dots: not looked at."));
+      html("p", { class: "xp-note xp-label" }, "\u220e is </s>. Blue, bold: goes on, or taken into the pool. Green, star: the result. Dashed: dropped, or ended and not taken. Dots: not looked at."));
     if (!done) {
       say.textContent = chosen !== null
         ? `Step ${t}: choose up to ${input.K} of the candidates that do not end (${chosen.length} chosen), then "next step".`

@@ -68,7 +68,10 @@ def beam_search(
     An output has at most `max_length` tokens: it ends with `eos`, or it is cut off there. A candidate that
     ends is taken into the pool if it is among the K likeliest of its step. The pool keeps the K of best
     score. Of equal candidates, the one from the better parent comes first, then the one with the lower id;
-    of equal scores in the pool, the one that ended earlier.
+    of equal scores in the pool, the one that ended earlier. float16 is added up in float32.
+
+    What `step` returns is checked for values above 0 (1e-4 is let pass, for rounding; the safe rule holds up
+    to that), not for sum 1: raw scores that are all negative are taken for log-probabilities.
 
     Parameters
     ----------
@@ -119,7 +122,9 @@ def beam_search(
         n, width = live.shape
         state = map_state(lambda part: part.take(rows, axis), state)
         logp, state = step(tokens, state)
-        check_logp(logp.shape, n * width, eos, logp.max(initial=-np.inf))
+        if logp.dtype == np.float16:  # too coarse to add up in
+            logp = logp.astype(np.float32)
+        check_logp(logp, n * width, eos, logp.max() if logp.size else -np.inf)
         total = live.astype(logp.dtype)[:, :, None] + logp.reshape(n, width, -1)
         V = total.shape[2]
         if banned is not None:

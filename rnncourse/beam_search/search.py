@@ -87,9 +87,11 @@ def length_score(logprob, T, alpha, normalisation="power"):
     Returns
     -------
     float or array
-        Of the dtype of `logprob`.
+        Of the dtype of `logprob`; float64 for integers.
     """
     logprob = np.asarray(logprob)
+    if logprob.dtype.kind != "f":
+        logprob = logprob.astype(float)
     return (logprob / length_penalty(T, alpha, normalisation)).astype(logprob.dtype)[()]
 
 
@@ -271,6 +273,8 @@ def check_state(state, B, axis):
     """Raise unless each part of a state has B sentences on `axis`."""
 
     def check(part):
+        if not hasattr(part, "shape"):
+            raise ValueError(f"state must be a nested tuple of arrays, got a {type(part).__name__} in it")
         shape = tuple(part.shape)
         if not -len(shape) <= axis < len(shape) or shape[axis] != B:
             raise ValueError(f"state must hold B = {B} sentences on axis {axis}, got shape {shape}")
@@ -278,8 +282,11 @@ def check_state(state, B, axis):
     map_state(check, state)
 
 
-def check_logp(shape, n, eos, most):
+def check_logp(logp, n, eos, most):
     """Raise unless a step gave log-probabilities of n hypotheses; `most` is the largest of them."""
+    shape = logp.shape
+    if "float" not in str(logp.dtype):
+        raise ValueError(f"step must return floating-point log-probabilities, got {logp.dtype}")
     if len(shape) != 2 or shape[0] != n:
         wanted = f"(B * K, V) = ({n}, V)"
         raise ValueError(f"step must return log-probabilities of shape {wanted}, got {tuple(shape)}")

@@ -34,7 +34,9 @@ def beam_search(step, state, B, *, K, bos, eos, max_length, axis=0, device=None,
 
     Implements :eq:`beam-step`, :eq:`beam-pool`, :eq:`beam-score`, :eq:`beam-stop` of book/beam_search. What
     leaves the device at each step are the 2 K candidates of each sentence; which of them live on is decided
-    by the same code as in NumPy. Half-precision log-probabilities are added up in float32.
+    by the same code as in NumPy. A step waits for the device at least four times: for the largest
+    log-probability (the check), for whether there are ties, for the values and for the places. Half-precision
+    log-probabilities are added up in float32.
 
     Parameters
     ----------
@@ -75,12 +77,12 @@ def beam_search(step, state, B, *, K, bos, eos, max_length, axis=0, device=None,
         logp, state = step(torch.from_numpy(tokens).to(device), state)
         if logp.dtype in (torch.float16, torch.bfloat16):
             logp = logp.float()
-        check_logp(logp.shape, n * width, eos, logp.max().item() if logp.numel() else -torch.inf)
-        total = torch.from_numpy(live).to(logp)[:, :, None] + logp.view(n, width, -1)
+        check_logp(logp, n * width, eos, logp.max().item() if logp.numel() else -torch.inf)
+        total = torch.from_numpy(live).to(logp)[:, :, None] + logp.reshape(n, width, -1)
         V = total.shape[2]
         if banned is not None:
             total[:, :, banned] = -torch.inf
-        value, place = top_candidates(total.view(n, -1), min(M, width * V))
+        value, place = top_candidates(total.reshape(n, -1), min(M, width * V))
         return value.cpu().numpy(), place.cpu().numpy(), V
 
     return search(extend, B, settings)

@@ -9,20 +9,8 @@ import numpy as np
 
 from rnncourse.bleu.mutants import CLIPPED, PRECISIONS, REWARD, SCORE
 from rnncourse.bleu.numpy import bleu, bleu_statistics, clipped_matches, ngram_precisions
-from rnncourse.grading.check import Parity, Property
+from rnncourse.grading.check import Each, Parity, Property
 from rnncourse.grading.mutant import Mutant
-
-
-@dataclass(frozen=True)
-class Each:
-    """A question that is asked in several ways, each in every check."""
-
-    parts: tuple
-
-    def judge(self, answer, rng):
-        """Raise AssertionError unless `answer` passes every part."""
-        for part in self.parts:
-            part.judge(answer, rng)
 
 
 @dataclass(frozen=True)

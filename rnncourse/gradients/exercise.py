@@ -1,6 +1,6 @@
 """What the graded exercise on gradients asks, and how an answer is judged."""
 
-from itertools import cycle
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from rnncourse.gradients.numpy import (
     slope,
     spectral_norm,
 )
-from rnncourse.grading.check import Parity, Property, draw_sizes
+from rnncourse.grading.check import Each, Parity, Property, draw_sizes
 from rnncourse.optim import Adam
 from rnncourse.optim._tree import tree_map
 from rnncourse.rnn.numpy import output_init, rnn_init
@@ -41,14 +41,15 @@ def _call_product(products, h, weight_hh):
     return products(h[:, None], weight_hh, "tanh")[-1, 0]
 
 
-# Of any three rounds, one has a norm below the threshold.
-_FACTORS = cycle([0.5, 2.0, 0.2])
-
-
-def _draw_gradients(rng):
+def _draw_gradients(rng, factor):
+    """Gradients, and `factor` times their norm as the threshold."""
     H, D, V, _ = draw_sizes(rng)
     gradients = tuple(rng.normal(size=shape) for shape in [(H, D), (H, H), (V, H), (V,)])
-    return gradients, float(next(_FACTORS) * global_norm(gradients))
+    return gradients, float(factor * global_norm(gradients))
+
+
+def _clip(factor):
+    return Parity(clip_by_norm, partial(_draw_gradients, factor=factor), ("clipped", "norm"), CLIP_NORM)
 
 
 def _judge_growing(answer, rng):
@@ -117,7 +118,7 @@ def _judge_responsive(answer, _):
 QUESTIONS = {
     "q1": Parity(slope, _draw_preactivations, ("tanh", "relu", "sigmoid"), SLOPES, _call_slopes),
     "q2": Parity(jacobian_products, _draw_states, ("J",), PRODUCTS, _call_product),
-    "q3": Parity(clip_by_norm, _draw_gradients, ("clipped", "norm"), CLIP_NORM),
+    "q3": Each((_clip(0.5), _clip(2.0), _clip(0.2))),
     "q4": Property(_judge_growing),
     "q5": Property(_judge_responsive),
 }

@@ -35,7 +35,7 @@ class Parity:
             arguments = self.draw(rng)
             given = copy.deepcopy(arguments)
             try:
-                result = answer(*given)
+                result = restoring(answer)(*given)
             except ValueError as error:  # NumPy's own words on shapes that do not fit
                 shapes = ", ".join(str(leaf.shape) for leaf in _leaves(given))
                 error.add_note(f"{answer.__name__} was called with arrays of the shapes {shapes}")
@@ -71,6 +71,101 @@ class Property:
         self.test(answer, rng)
 
 
+@dataclass(frozen=True)
+class Each:
+    """A question that is asked in several ways, each in every check."""
+
+    parts: tuple
+
+    def judge(self, answer, rng):
+        """Raise AssertionError unless `answer` passes every part."""
+        for part in self.parts:
+            part.judge(answer, rng)
+
+
+class Partly(AssertionError):
+    """An answer that is worth a share of the points."""
+
+    def __init__(self, said, share):
+        super().__init__(said)
+        self.share = share
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A question whose answer is a trained model: a figure on data that it has not seen decides."""
+
+    measure: Callable
+    """Takes the answer and a generator, which draws the data; returns the figure."""
+    none: float
+    """The figure that is worth nothing, such as that of guessing; it may lie above or below `full`."""
+    full: float
+    """The figure that is worth all points. Between the two the points grow in proportion."""
+    figure: str
+    """Its name, for messages."""
+
+    def judge(self, answer, rng):
+        """Raise AssertionError, Partly where there are points, unless the figure reaches `full`."""
+        reached = float(self.measure(answer, rng))
+        share = (reached - self.none) / (self.full - self.none)
+        if not share > 0:
+            raise AssertionError(f"{self.figure} is {reached:.4g}, no better than {self.none:g}")
+        if share < 1:
+            raise Partly(f"{self.figure} is {reached:.4g}; all points are given for {self.full:g}", share)
+
+
+@dataclass(frozen=True)
+class ModuleParity:
+    """A question whose answer is a class of torch modules: it must give the outputs of `reference`.
+
+    Both are made with the same arguments and get the same weights, by their names in the state_dict.
+    """
+
+    reference: Callable
+    draw: Callable
+    """Takes a generator, returns the arguments of the class and the inputs, tensors of float64."""
+    outputs: tuple
+
+    def judge(self, answer, rng):
+        """Raise AssertionError, saying what is wrong, unless the two give the same outputs."""
+        import torch
+
+        for _ in range(ROUNDS):
+            sizes, inputs = self.draw(rng)
+            torch.manual_seed(int(rng.integers(2**31)))
+            right = self.reference(*sizes).double()
+            module = answer(*sizes)
+            module.double()
+            try:
+                module.load_state_dict(right.state_dict())
+            except RuntimeError as error:
+                raise AssertionError(f"your module does not take the weights by name: {error}") from None
+            with torch.no_grad():
+                results = [_detached(f(*(i.clone() for i in inputs))) for f in (module, right)]
+            wrong = _differences(*(_named(result, self.outputs) for result in results))
+            if wrong:
+                raise AssertionError(next(iter(wrong.values())))
+
+
+def _detached(result):
+    if isinstance(result, tuple):
+        return tuple(_detached(item) for item in result)
+    return result.detach().numpy() if hasattr(result, "detach") else result
+
+
+def parities(question):
+    """The questions of parity that a question consists of."""
+    if isinstance(question, Parity):
+        return [question]
+    parts = getattr(question, "parts", None) or [getattr(question, "part", None)]
+    return [parity for part in parts if part is not None for parity in parities(part)]
+
+
+def references(questions):
+    """The functions that answer some of these questions (by number)."""
+    return [parity.reference for question in questions.values() for parity in parities(question)]
+
+
 def check(question, answer, seed=None):
     """Check the answer to a graded question on random inputs.
 
@@ -101,6 +196,14 @@ def check(question, answer, seed=None):
         raise AssertionError(f"{question} asks for a function, got {type(answer).__name__}")
     questions[number].judge(answer, np.random.default_rng(seed))
     print(f"{question}: passed")
+
+
+def restoring(answer):
+    """The answer, such that one sees what it changes in its arguments, even if it runs elsewhere.
+
+    Only for copies: what the judge compares with must stay as it is.
+    """
+    return getattr(answer, "restoring", answer)
 
 
 def draw_sizes(rng):

@@ -97,7 +97,7 @@ def _judge_told_apart(answer, rng):
         if said != n:
             raise AssertionError(
                 f"with i = {i:.3f}, f = {f:.3f}, g = {g:.3f} and a step of {step:.3g} the last count that "
-                f"shows is {n}, yours says {said}"
+                f"shows is not {said}: which two counts does the output still tell apart?"
             )
 
 

@@ -8,7 +8,7 @@ from rnncourse.grading.check import Parity, Property
 from rnncourse.grading.mutant import Mutant
 from rnncourse.gru.numpy import gru_backward, gru_forward, gru_init
 from rnncourse.seq2seq.mutants import ENCODER
-from rnncourse.seq2seq.numpy import encoder_forward, greedy, seq2seq_init, time_lags
+from rnncourse.seq2seq.numpy import encoder_forward, greedy, seq2seq_forward, seq2seq_init, time_lags
 
 
 def _draw_lengths(rng):
@@ -36,7 +36,11 @@ def sentence_logprob(logits, target, lengths):
 def _draw_logprob(rng):
     lengths = _draw_lengths(rng)
     T, B, V = lengths.max(), len(lengths), int(rng.integers(3, 8))
-    return 3 * rng.normal(size=(T, B, V)), rng.integers(0, V, (T, B)), lengths
+    logits, target = 3 * rng.normal(size=(T, B, V)), rng.integers(0, V, (T, B))
+    # Both far above 0 and far below, where exp overflows or gives 0 alone, and a word with exp(-1000).
+    logits += 1000.0 * rng.integers(-1, 2, (T, B, 1))
+    logits[0, 0, target[0, 0]] = logits[0, 0].min() - 1000
+    return logits, target, lengths
 
 
 LOGPROB = (
@@ -126,7 +130,9 @@ def _judge_greedy(answer, rng):
 
         def step(tokens, state, W=W, E=E, U=U):
             state = np.tanh(state @ W + E[tokens])
-            return state @ U, state
+            logits = state @ U
+            logits[:, [PAD, START]] = -1e3  # never said
+            return logits, state
 
         start = rng.normal(size=(B, H))
         given = start.copy()
@@ -199,7 +205,15 @@ def _judge_exact(answer, rng):
         if not 8 <= expected.sum() <= 32:  # a model that says nothing, or does not end
             continue
         judged += 1
-        found = np.asarray(answer(batch, params))
+        calls = []
+
+        def forward(inputs, batch=batch, params=params, calls=calls):
+            calls.append(inputs)
+            if len(calls) > 1:
+                raise AssertionError("your function calls forward more than once: one call is enough")
+            return seq2seq_forward(batch.source, batch.source_lengths, inputs, params)[0]
+
+        found = np.asarray(answer(batch, forward))
         if found.shape != expected.shape or found.dtype != bool:
             raise AssertionError(
                 f"return B = {len(expected)} truth values, got {found.dtype} of shape {found.shape}"

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnncourse._checks import check_positive
 from rnncourse.bleu.numpy import corpus_bleu
 from rnncourse.data.numbers import number_pairs
 from rnncourse.data.pairs import (
@@ -44,6 +45,13 @@ RUNS = {
 SEEDS = 3
 EDGES = (4, 6, 8, 10, 12, 15, 19)
 """Source lengths at which a bin begins; the last one is open."""
+NUMBER_RUNS = {
+    "German, backwards": ("german", True, 7),
+    "German, forwards": ("german", False, 7),
+    "German in English order, backwards": ("english order", True, 7),
+    "digits, backwards": ("digits", True, 3),
+}
+"""By name: target, whether the source is read backwards, and how many seeds, from 0 on."""
 NUMBERS = {"pairs": 10000, "B": 64, "E": 16, "H": 64, "steps": 1200, "last": 300} | RATES
 LIVE_STEPS = 20
 
@@ -108,14 +116,23 @@ def learn_pairs(learn, seed, setting, H, *, reverse=True, epsilon=1.0, steps=Non
     epsilon : float
         Share of right words that the decoder reads at the end; it falls evenly from 1 at the start.
     steps : int, optional
-        Stop early.
+        Stop early, within the steps at the first rate.
     dtype : dtype
 
     Returns
     -------
     params : Seq2SeqParams
     losses : (steps,) array
+
+    Raises
+    ------
+    ValueError
+        If `steps` is no integer from 1 to ``setting["steps"]``, or a size is out of range.
     """
+    if steps is not None:
+        check_positive("steps", steps)
+        if steps > setting["steps"]:
+            raise ValueError(f"steps must be at most {setting['steps']}, got {steps}")
     rng = np.random.default_rng([seed, 1])
     sizes = len(learn.source_vocabulary), len(learn.target_vocabulary), setting["E"], H
     params = seq2seq_init(rng, *sizes, dtype=dtype)
@@ -129,9 +146,8 @@ def learn_pairs(learn, seed, setting, H, *, reverse=True, epsilon=1.0, steps=Non
             batch = batch._replace(target_input=scheduled_inputs(rng, batch, params, share))
         return seq2seq_loss(batch, params)
 
-    run = train(
-        loss, params, batches, Adam(setting["lr"]), steps=min(steps or first, first), clip=setting["clip"]
-    )
+    steps_now = first if steps is None else steps
+    run = train(loss, params, batches, Adam(setting["lr"]), steps=steps_now, clip=clip)
     if steps is not None:
         return run.params, run.history.loss
     slow = Adam(setting["last_lr"])
@@ -153,7 +169,8 @@ def measure(params, data, *, reverse=True):
     dict
         ``words``: right words of each sentence when the right words before are read, ``own``: when its own
         are, both position by position; ``length``: words with ``</s>``; ``exact``: whether the greedy
-        translation is the reference; ``hypotheses``: the translations.
+        translation is the reference; ``hypotheses``: the translations; ``mask``, ``words_at`` and ``own_at``
+        (T, B): which positions hold a word, and where it is right, counted from the start.
     """
     batch = pair_batch(data, reverse=reverse)
     logits, _ = seq2seq_forward(batch.source, batch.source_lengths, batch.target_input, params)
@@ -162,9 +179,13 @@ def measure(params, data, *, reverse=True):
     ids, _ = greedy(batch.source, batch.source_lengths, params, max_length=T + 10)
     hypotheses = decode_targets(ids, data.target_vocabulary)
     ids = np.concatenate([ids, np.full((T, ids.shape[1]), PAD)])[:T]
+    words_at, own_at = ((said == batch.target) & mask for said in (logits.argmax(axis=-1), ids))
     return {
-        "words": ((logits.argmax(axis=-1) == batch.target) & mask).sum(axis=0),
-        "own": ((ids == batch.target) & mask).sum(axis=0),
+        "words": words_at.sum(axis=0),
+        "own": own_at.sum(axis=0),
+        "words_at": words_at,
+        "own_at": own_at,
+        "mask": mask,
         "length": batch.target_lengths,
         "exact": np.array([h == r for h, r in zip(hypotheses, data.target, strict=True)]),
         "hypotheses": hypotheses,
@@ -193,9 +214,39 @@ def summarise(measured, data, groups):
         for name in ("words", "own"):
             found[name].append(measured[name][group].sum() / measured["length"][group].sum())
         found["exact"].append(measured["exact"][group].mean())
-        hypotheses = [measured["hypotheses"][i] for i in group]
-        found["bleu"].append(corpus_bleu(hypotheses, [[data.target[i]] for i in group]))
+        hypotheses, right = (
+            [sentences[i] for i in group] for sentences in (measured["hypotheses"], data.target)
+        )
+        found["bleu"].append(corpus_bleu(hypotheses, [[sentence] for sentence in right]))
     return {name: np.round(values, 4).tolist() for name, values in found.items()}
+
+
+def profile(measured, data, groups):
+    """Where in the translation groups of sentences go wrong, and how long it is.
+
+    Parameters
+    ----------
+    measured : dict
+        From :func:`measure`.
+    data : PairData
+    groups : sequence of arrays of int
+
+    Returns
+    -------
+    dict
+        For each group: ``words`` and ``own``, the share of right words at each position that at least half of
+        the right translations have, ``</s>`` counted; ``ratio``, words said over words of the references.
+    """
+    found = {"words": [], "own": [], "ratio": []}
+    for group in groups:
+        mask = measured["mask"][:, group]
+        kept = mask.mean(axis=1) >= 0.5
+        for name in ("words", "own"):
+            share = measured[f"{name}_at"][:, group].sum(axis=1)[kept] / mask.sum(axis=1)[kept]
+            found[name].append(np.round(share, 4).tolist())
+        said, right = (sum(len(part[i]) for i in group) for part in (measured["hypotheses"], data.target))
+        found["ratio"].append(round(said / right, 4))
+    return found
 
 
 def total(measured, data):
@@ -232,16 +283,19 @@ def run_once(name, seed, data):
     options = dict(RUNS[name])
     reverse = options["reverse"]
     params, losses = learn_pairs(data.learn, seed, SETTING, **options)
+    groups = length_groups(data.long)
+    measured = measure(params, data.long, reverse=reverse)
     scores = {
         "seed": seed,
         "loss": losses.reshape(-1, 100).mean(axis=1).round(4).tolist(),
-        "by_length": summarise(
-            measure(params, data.long, reverse=reverse), data.long, length_groups(data.long)
-        ),
+        "by_length": summarise(measured, data.long, groups),
+        "natural": total(measure(params, data.natural, reverse=reverse), data.natural),
     }
-    every = [np.arange(len(data.natural.source))]
-    natural = summarise(measure(params, data.natural, reverse=reverse), data.natural, every)
-    return params, scores | {"natural": {key: value[0] for key, value in natural.items()}}
+    if name == "H64":
+        sizes = {"learnt": length_groups(data.learn), "tested": groups}
+        scores |= {key: [len(group) for group in parts] for key, parts in sizes.items()}
+        scores["profile"] = profile(measured, data.long, groups)
+    return params, scores
 
 
 def record_length():
@@ -257,13 +311,9 @@ def record_length():
             runs[name].append(scores)
             if seed == 0 and name in ("H32", "H64"):
                 models[name] = pack(params)
-    data = draw_data(0)
-    learnt, tested = (length_groups(part) for part in (data.learn, data.long))
     return {
         "setting": SETTING,
         "edges": list(EDGES),
-        "learnt": [len(group) for group in learnt],
-        "tested": [len(group) for group in tested],
         "runs": {name: RUNS[name] | {"seeds": scores} for name, scores in runs.items()},
         "start": start_losses(),
         "models": models,
@@ -280,26 +330,49 @@ def start_losses():
 def number_data(seed, target="german", pairs=NUMBERS["pairs"], tests=2000):
     """Numbers to learn from and others to test on, English words to another form.
 
+    Parameters
+    ----------
+    seed : int
+        The same numbers for every target.
+    target : {"german", "digits", "english order"}
+        The last one is German with the ten before the unit: the words and their number are the same, the
+        order is that of the English.
+    pairs, tests : int
+
     Returns
     -------
     learn, test : PairData
     """
     rng = np.random.default_rng([seed, 2])
-    drawn = number_pairs(rng, pairs + tests, source="english", target=target)
-    data = make_pairs(*zip(*drawn, strict=True))
+    form = "german" if target == "english order" else target
+    source, written = zip(*number_pairs(rng, pairs + tests, source="english", target=form), strict=True)
+    data = make_pairs(source, [_ten_first(words) for words in written] if form != target else written)
     return _chosen(data, range(pairs)), _chosen(data, range(pairs, pairs + tests))
+
+
+def _ten_first(words):
+    """("ein", "und", "zwanzig") as ("zwanzig", "und", "ein")."""
+    words = list(words)
+    for i, word in enumerate(words):
+        if word == "und":
+            words[i - 1], words[i + 1] = words[i + 1], words[i - 1]
+    return tuple(words)
+
+
+def number_scores(name, seed):
+    """Train and test one of ``NUMBER_RUNS``: its scores."""
+    target, reverse, _ = NUMBER_RUNS[name]
+    learn, test = number_data(seed, target)
+    params, _ = learn_pairs(learn, seed, NUMBERS, NUMBERS["H"], reverse=reverse)
+    return {"seed": seed} | total(measure(params, test, reverse=reverse), test)
 
 
 def record_numbers():
     """English numbers to German ones and to digits: ``book/results/seq2seq-numbers.json``."""
-    runs = {}
-    for target in ("german", "digits"):
-        for seed in range(SEEDS):
-            learn, test = number_data(seed, target)
-            for reverse in (True, False):
-                params, _ = learn_pairs(learn, seed, NUMBERS, NUMBERS["H"], reverse=reverse)
-                scores = {"seed": seed} | total(measure(params, test, reverse=reverse), test)
-                runs.setdefault(f"{target}, {'backwards' if reverse else 'forwards'}", []).append(scores)
+    runs = {
+        name: [number_scores(name, seed) for seed in range(seeds)]
+        for name, (_, _, seeds) in NUMBER_RUNS.items()
+    }
     return {"setting": NUMBERS, "runs": runs}
 
 

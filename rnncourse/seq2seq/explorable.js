@@ -166,7 +166,7 @@ function render({ model: widget, el }) {
     stage.replaceChildren(
       heading(`to translate, ${source.length} words, read from the end:`),
       row(source.map((id) => html("span", { style: "padding: 2px 4px" }, data.source[id]))),
-      heading(`all that the decoder gets: ${result.state.length} numbers`),
+      heading(`all that the decoder gets: ${result.state.length} numbers (colour: sign, strength: size)`),
       strip(result.state),
       heading(chosen.feed === "own" ? "what it says, each word read again; bar: probability of the word said"
         : "the likeliest word after the right ones; bar: probability of the right word"),

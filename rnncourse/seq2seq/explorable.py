@@ -15,33 +15,33 @@ from rnncourse.seq2seq.numpy import Seq2SeqParams, decode_step, encode, seq2seq_
 
 STORIES = (
     (
-        "the old cat is tired",
-        "the old cat behind the house is tired",
-        "the old cat behind the house under the tower is tired",
-        "the old cat behind the house under the tower in my garden is tired",
-        "the old cat behind the house under the tower in my garden near Paris is tired",
+        "the old farmer is tired",
+        "the old farmer behind the house is tired",
+        "the old farmer behind the house under the tower is tired",
+        "the old farmer behind the house under the tower in my garden is tired",
+        "the old farmer behind the house under the tower in my garden near Paris is tired",
     ),
     (
-        "the girls love my small dog",
-        "the girls that Marie sees love my small dog",
-        "the girls that the king near Paris sees love my small dog",
-        "the girls that the king in the garden near Paris often sees love my small dog",
-        "the girls that the king in the garden behind the tower near Paris often sees love my small dog",
+        "the girls love Paul",
+        "the girls that Marie sees love Paul",
+        "the girls that the king near Paris sees love Paul",
+        "the girls that the king in the garden near Paris often sees love Paul",
+        "the girls that the king in the garden behind the tower near Paris often sees love Paul",
     ),
     (
-        "the farmer watches the mouse",
-        "the farmer watches the mouse that Marie sees",
-        "the farmer in the boat watches the mouse that Marie sees",
-        "the farmer in the green boat behind the castle watches the mouse that Marie sees",
-        "the farmer in the green boat behind the old castle watches the mouse that Marie often sees",
+        "the farmer watches the girl",
+        "the farmer watches the girl that Marie sees",
+        "the farmer in the boat watches the girl that Marie sees",
+        "the farmer in the green boat behind the castle watches the girl that Marie sees",
+        "the farmer in the green boat behind the old castle watches the girl that Marie often sees",
     ),
 )
-"""Sentences that grow by a phrase or a clause."""
+"""Sentences that grow by a phrase or a clause; none was learnt from, both models get each first one right."""
 CELL = GRUParams._fields
 
 
 def explorable(models):
-    """Draw the figure of the chapter; it starts with a sentence that the wider model translates exactly.
+    """Draw the figure of the chapter; it starts with a short sentence.
 
     Parameters
     ----------

@@ -437,8 +437,8 @@ def scheduled_inputs(rng, batch, params, epsilon):
 def scheduled_optimum(joint, epsilon):
     """What scheduled sampling makes the best model of two words say about the second one.
 
-    Implements :eq:`seq2seq-scheduled` of book/seq2seq. Source: Huszár (2015), who shows it for two symbols
-    and epsilon = 0; here for any share of right words.
+    Implements :eq:`seq2seq-scheduled` of book/seq2seq. Source: Huszár (2015), who writes the loss for any
+    epsilon and looks at epsilon = 0; here is its minimum for any.
 
     Parameters
     ----------
@@ -458,6 +458,7 @@ def scheduled_optimum(joint, epsilon):
         If `joint` is no such distribution, or `epsilon` is out of range.
     """
     joint = np.asarray(joint)
+    check_shape("joint", joint, V=None, V_=None)
     check_shape("joint", joint, V=len(joint), V_=len(joint))
     check_floats(joint=joint)
     if joint.min() < 0 or joint.sum(axis=1).min() <= 0 or abs(joint.sum() - 1) > 1e-6:
@@ -471,7 +472,8 @@ def time_lags(alignment, S, reverse=False):
     """Steps between reading a source word and saying each word that translates it.
 
     Implements :eq:`seq2seq-lag` of book/seq2seq. Source: Sutskever, Vinyals and Le (2014) speak of the
-    "minimal time lag"; the term is from Hochreiter and Schmidhuber (1997).
+    "minimal time lag"; the term is from Hochreiter and Schmidhuber's "LSTM can solve hard
+    long time lag problems" (1997).
 
     Parameters
     ----------

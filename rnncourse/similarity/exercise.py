@@ -6,7 +6,7 @@ import numpy as np
 
 from rnncourse.data.tales import tales_text
 from rnncourse.data.words import split_sentences
-from rnncourse.grading.check import Parity, Property
+from rnncourse.grading.check import Each, Parity, Property
 from rnncourse.grading.mutant import Mutant
 from rnncourse.similarity.experiment import mean_pair_cosine
 from rnncourse.similarity.tsne import find_beta, neighbour_distribution
@@ -109,6 +109,16 @@ def _draw_row(rng, scale=1.0, least=0.0):
 
 ROWS = (
     Mutant(
+        "spread too wide",
+        row_probabilities,
+        "find_beta(squares[None], perplexity)",
+        "find_beta(squares[None], (perplexity + len(squares)) / 2)",
+        agrees="equal distances",
+        hint="Your shares are spread over too many neighbours: the exponential of their entropy must be the "
+        "perplexity.",
+        label="similarity-perplexity",
+    ),
+    Mutant(
         "perplexity in bits",
         row_probabilities,
         "find_beta(squares[None], perplexity)",
@@ -131,11 +141,9 @@ ROWS = (
 )
 
 
-def _judge_row(given, rng):
-    # Thousandths, ones, thousands, and small differences of large numbers: each time.
-    for scale, least in ((1.0, 0.0), (1e-3, 0.0), (1e3, 0.0), (1.0, 5000.0)):
-        draw = partial(_draw_row, scale=scale, least=least)
-        Parity(row_probabilities, draw, ("p",), ROWS if not least else ()).judge(given, rng)
+def _row(scale, least):
+    draw = partial(_draw_row, scale=scale, least=least)
+    return Parity(row_probabilities, draw, ("p",), ROWS if not least else ())
 
 
 def _draw_map(rng):
@@ -215,7 +223,8 @@ def _judge_culprit(given, rng):
 QUESTIONS = {
     "q1": Parity(scores_of, _draw_words, ("scores",), SCORES),
     "q2": Property(_judge_answer),
-    "q3": Property(_judge_row),
+    # Thousandths, ones, thousands, and small differences of large numbers: each time.
+    "q3": Each((_row(1.0, 0.0), _row(1e-3, 0.0), _row(1e3, 0.0), _row(1.0, 5000.0))),
     "q4": Property(_judge_tailed_gradient),
     "q5": Property(_judge_culprit),
 }

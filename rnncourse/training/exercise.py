@@ -28,10 +28,11 @@ def _draw_fit(rng):
     x = rng.normal(size=(steps, B, D))
     y = x @ rng.normal(size=D) + 3 + rng.normal(size=(steps, B))
     clip = float(rng.uniform(1, 2))
+    w_0, b_0 = rng.normal(size=D), np.float64(rng.normal())
     # A last batch whose gradient is short: it must not be lengthened.
-    w, b, _, _ = fit(np.zeros(D), np.float64(0), x, y, 0.2, clip)
+    w, b, _, _ = fit(w_0, b_0, x[:-1], y[:-1], 0.2, clip)
     y[-1] = x[-1] @ w + b + 0.01 * rng.normal(size=B)
-    return rng.normal(size=D), np.float64(rng.normal()), x, y, 0.2, clip
+    return w_0, b_0, x, y, 0.2, clip
 
 
 FIT = (

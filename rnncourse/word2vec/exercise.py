@@ -154,6 +154,9 @@ def _judge_without_hits(answer, rng):
                 "drawn for the centre i if it never may?"
             )
         x = np.asarray(x, float)
+        # Far out, the differences below vanish in rounding.
+        if not (np.abs(x) < 100).all():
+            raise AssertionError(f"x has values up to {np.abs(x).max():.3g}")
         loss = partial(_loss_without_hits, counts=counts, k=k, noise=noise)
         slope = np.abs(numerical_gradient(loss, x)).max()
         # float32 and scipy's minimum leave some 1e-7; the wrong formulas tried leave above 1e-3.
@@ -235,6 +238,17 @@ Q1 = (
         label="word2vec-negative-gradient",
     ),
 )
+Q1 += (
+    Mutant(
+        "sign of the negatives",
+        weighted_negatives,
+        "((n, 1, w) for n, w in",
+        "((n, -1, w) for n, w in",
+        agrees="no negatives",
+        hint="Your negatives are pulled towards the centre: the loss of a negative is -log sigmoid(-x).",
+        label="word2vec-negative",
+    ),
+)
 Q2 = (
     Mutant(
         "all of dh",
@@ -252,6 +266,15 @@ Q2 = (
         "(weights > 0) / (weights > 0).sum(1, keepdims=True)",
         agrees="weights of one",
         hint="Your mean counts all words around alike: each has its weight.",
+        label="word2vec-cbow",
+    ),
+    Mutant(
+        "sum in place of the mean",
+        weighted_cbow,
+        "weights / weights.sum(1, keepdims=True)",
+        "weights",
+        agrees="weights that sum to one",
+        hint="Your hidden vector is the weighted sum: divide by the sum of the weights.",
         label="word2vec-cbow",
     ),
 )
