@@ -9,7 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
-from rnncourse.attention.experiment import as_data, diagonal, offsets, pair_of_forms, peak_bytes
+from rnncourse.attention.exercise import _judge_effects, logprob
+from rnncourse.attention.experiment import (
+    as_data,
+    by_length,
+    diagonal,
+    error_rates,
+    exact,
+    held_out_pairs,
+    least_seconds,
+    offsets,
+    pair_of_forms,
+    peak_bytes,
+    start,
+    training_pairs,
+)
 from rnncourse.attention.numpy import (
     AdditiveParams,
     DotParams,
@@ -260,6 +274,37 @@ def test_memory_of_the_chunks_is_linear():
         assert 3.5 < plain < 4.5 and 1.5 < chunks < 2.5
 
 
+def test_memory_of_the_way_back_is_linear():
+    peaks = []
+    for T in (64, 128):
+        query, keys, params, _ = drawn(sizes=(T, T, B, H, D))
+        context, cache = additive_attention(query, keys, keys, None, params)
+        peaks.append(peak_bytes(partial(additive_attention_backward, context, cache)))
+    assert 1.5 < peaks[1] / peaks[0] < 2.5
+
+
+def test_torch_keeps_no_hidden_layer_of_all_pairs():
+    query, keys, params, _ = drawn(sizes=(40, 30, B, H, D))
+    module, kept = torch_score(Score, params, H, D), []
+
+    def pack(tensor):
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        torch_additive_attention(*as_torch(query, keys, keys), None, module, 2)
+    assert 0 < max(kept) < 40 * 30 * B
+
+
+def test_parameters_of_a_score_are_drawn_as_in_torch_linear():
+    module = Score(50, 60, 70)
+    by_name = {name: p.detach().numpy() for name, p in module.named_parameters()}
+    for drawn_by in (by_name, score_init(np.random.default_rng(0), 50, 60, 70)._asdict()):
+        for weight in drawn_by.values():
+            bound = weight.shape[-1] ** -0.5
+            assert -bound <= weight.min() < -0.8 * bound and 0.8 * bound < weight.max() <= bound
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(SCORES), st.integers(1, 5), st.integers(1, 6))
 def test_rows_sum_to_one_and_masked_places_get_nothing(seed, score, T, S):
@@ -483,6 +528,49 @@ def test_links_of_the_diagonal():
     assert (offsets(later, pairs) == 2).all()
 
 
+def test_no_model_trains_on_a_sentence_of_the_test():
+    test = {pair.english for pair in held_out_pairs()}
+    data = training_pairs(3, 400)
+    assert len(test) == 800 and len(data.source) == len(data.target) == 400
+    assert not test & set(data.source)
+    assert all(grammar.parse(list(words)).french == data.target[i] for i, words in enumerate(data.source[:9]))
+
+
+def test_measures_of_the_experiment(monkeypatch):
+    pair = grammar.parse("the cats upstairs are patient".split())
+    S, T = len(pair.english), len(pair.french)
+    assert (S, T) == (5, 6)
+    # (t + 0.5) 5 / 6 = 0.42, 1.25, 2.08, 2.92, 3.75, 4.58, rounded down.
+    links = {(0, 0), (1, 1), (2, 2), (2, 3), (3, 4), (4, 5)}
+    assert diagonal([pair]) == [links] and set(pair.alignment) == links
+    off = {(1, 0), (1, 1), (2, 2), (2, 3), (3, 4), (3, 5)}  # the article and the last word
+    lengths = [6, 7, 8, 9, 11, 13, 15]
+    values = np.array([1.0, 2, 4, 8, 16, 32, 64])
+    pairs = [pair._replace(english=("a",) * n) for n in lengths]
+    assert by_length(values, pairs) == [1, 3, 8, 16, 32, 64]
+    rates = error_rates([off] * 6 + [links], pairs)
+    assert rates["aer"] == pytest.approx(12 / 42) and rates["aer_others"] == pytest.approx(6 / 35)
+    assert rates["aer_by_length"] == pytest.approx([1 / 3] * 5 + [0])
+    times = iter([0, 3, 3, 5, 5, 9])
+    monkeypatch.setattr("rnncourse.attention.experiment.process_time", lambda: next(times))
+    assert least_seconds(lambda: None, 3) == 2
+    for name in ("plain", "luong"):
+        assert exact(start(name, 0)[0], [pair]).shape == (1,)
+
+
+def test_the_last_question_refuses_what_erases_nothing_or_too_much(monkeypatch):
+    model = start("small", 0)[0]
+    monkeypatch.setattr("rnncourse.attention.exercise.small_model", lambda: model)
+    answers = {
+        "about zero": lambda source, *rest: np.zeros(len(source)),
+        "one word at a time": lambda source, *rest: np.full(len(source), logprob(source, *rest)),
+        "still knows": lambda source, *rest: np.full(len(source), 0.1),
+    }
+    for message, answer in answers.items():
+        with pytest.raises(AssertionError, match=message):
+            _judge_effects(answer, np.random.default_rng(0))
+
+
 def test_large_scores_and_states():
     query, keys, params, _ = drawn()
     scores, cache = additive_forward(1e4 * query, 1e4 * keys, params)
@@ -587,6 +675,21 @@ def test_messages():
         (lambda: attend_(mask[:2]), "mask must have shape (B or 1, T or 1, S) = (3, 5, 7), got (2, 1, 7)"),
         (lambda: attend_(mask[..., :3]), "mask must have shape (B, T, S) = (any, any, 7), got (3, 1, 3)"),
         (lambda: attend_(mask.astype(int)), "mask must hold bools, got dtype int64"),
+        (
+            lambda: attend(*map(torch.tensor, (scores, values, mask[0, 0]))),
+            "mask must have shape (B, T, S) = (any, any, 7), got (7,)",
+        ),
+        (
+            lambda: attend(*map(torch.tensor, (scores, values, mask.astype(int)))),
+            "mask must hold bools, got dtype torch.int64",
+        ),
+        (
+            lambda: torch_additive_attention(
+                *map(torch.tensor, (query, keys, keys, np.ones((B, T, S), bool))),
+                torch_score(Score, params, H, D),
+            ),
+            "mask must have shape (B or 1, T or 1, S) = (3, 1, 7), got (3, 5, 7)",
+        ),
         (
             lambda: attend_(none),
             "mask must leave each query at least one place to look at, got a row of False",

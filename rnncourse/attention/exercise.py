@@ -99,16 +99,16 @@ def draw_step(rng):
 def _judge_effects(answer, rng):
     params = small_model()
     words = np.arange(4, len(params.embedding))
-    total, heard = 0.0, False
+    total = 0.0
     for _ in range(8):
         source, target_input, target, t = draw_step(rng)
-        s = int(rng.integers(len(source)))
-        other = source.copy()
-        other[s] = rng.choice(words[words != source[s]])
-        elsewhere = source.copy()
-        elsewhere[s - 1] = rng.choice(words[words != source[s - 1]])
-        erased = []
-        for ids in (source, other, elsewhere):
+        # The word at s is erased: another word there is no difference, another word elsewhere is one.
+        s, elsewhere = (int(place) for place in rng.choice(len(source), 2, replace=False))
+        whole, effect = [], []
+        for place in (None, s, elsewhere):
+            ids = source.copy()
+            if place is not None:
+                ids[place] = rng.choice(words[words != source[place]])
             effects = np.asarray(answer(ids.copy(), target_input.copy(), target.copy(), t, params))
             if effects.shape != ids.shape or effects.dtype.kind != "f":
                 raise AssertionError(
@@ -116,22 +116,30 @@ def _judge_effects(answer, rng):
                 )
             if not np.isfinite(effects).all():
                 raise AssertionError("your effects hold nan or inf")
-            # Far out, the difference below vanishes in rounding.
+            # Far out, the differences below vanish in rounding.
             if np.abs(effects).max() > 1000:
                 raise AssertionError(f"no word changes ln P by {np.abs(effects).max():.3g} nats")
             total += np.abs(effects).sum()
-            erased.append(logprob(ids, target_input, target, t, params) - effects[s])
+            whole.append(logprob(ids, target_input, target, t, params))
+            effect.append(effects[s])
+        if not np.any(effect):
+            continue
+        erased, negated = np.subtract(whole, effect), np.add(whole, effect)
         if not abs(erased[0] - erased[1]) < 1e-8:
+            if abs(negated[0] - negated[1]) < 1e-8:
+                raise AssertionError(
+                    "the sign: a word that helps makes ln P fall, and that counts as positive"
+                )
             raise AssertionError(
                 f"the model still knows which word stands at position {s}: with another word there, ln P "
-                f"after your erasure is {erased[1]:.3f}, not {erased[0]:.3f}. By which ways does a word "
+                f"after your erasure is {erased[1]:.8g}, not {erased[0]:.8g}. By which ways does a word "
                 "reach the decoder?"
             )
-        heard = heard or abs(erased[2] - erased[0]) > 1e-6
-    if not heard:
-        raise AssertionError(
-            "with one word erased, ln P is the same whatever the other words are: did you erase them all?"
-        )
+        if abs(erased[0] - erased[2]) < 1e-12:
+            raise AssertionError(
+                f"with position {s} erased, ln P stays {erased[0]:.8g} when the word at {elsewhere} becomes "
+                "another: erase one word at a time and leave the others"
+            )
     if total < 1:
         raise AssertionError("your effects are all about zero: no word seems to matter for any translation")
 

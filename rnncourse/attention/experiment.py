@@ -85,10 +85,19 @@ def trained(name, seed, progress=None):
     """
     options = SETTING | MODELS[name]
     params, loss = start(name, seed)
-    data = grammar_pairs(np.random.default_rng(1000 + seed), options["pairs"])
+    data = training_pairs(seed, options["pairs"])
     batches = pair_batches(data, options["B"], np.random.default_rng(2000 + seed))
     settings = {"steps": options["steps"], "clip": options["clip"], "progress": progress}
     return train(loss, params, batches, Adam(options["lr"]), **settings).params
+
+
+def training_pairs(seed, count):
+    """The first `count` sentences that a seed draws from the grammar, those of the test left out."""
+    test = {pair.english for pair in held_out_pairs()}
+    data = grammar_pairs(np.random.default_rng(1000 + seed), count + count // 8)
+    kept = [i for i, words in enumerate(data.source) if words not in test][:count]
+    source, target = (tuple(side[i] for i in kept) for side in data[:2])
+    return data._replace(source=source, target=target)
 
 
 @cache
@@ -99,9 +108,12 @@ def small_model():
 
 @cache
 def held_out_pairs(count=800):
-    """Sentences that no model trains on, as many of each clause length; drawn once for all models."""
-    rng = np.random.default_rng(9)
-    return tuple(grammar.sample(rng, CLAUSES[i % len(CLAUSES)]) for i in range(count))
+    """Different sentences that no model trains on, as many of each clause length; the same for all models."""
+    rng, found = np.random.default_rng(9), {}
+    while len(found) < count:
+        pair = grammar.sample(rng, CLAUSES[len(found) % len(CLAUSES)])
+        found.setdefault(pair.english, pair)
+    return tuple(found.values())
 
 
 def as_data(pairs):
@@ -144,8 +156,24 @@ def diagonal(pairs):
     return links
 
 
+def error_rates(guessed, pairs):
+    """Alignment error rate of all words, of all but determiners, and in each group of ``EDGES``."""
+    sure = [pair.alignment for pair in pairs]
+    kept = [{t for s, t in pair.alignment if pair.tags[s] != "DET"} for pair in pairs]
+    others = [
+        [{(s, t) for s, t in links if t in words} for links, words in zip(side, kept, strict=True)]
+        for side in (guessed, sure)
+    ]
+    each = np.array([alignment_error_rate([a], [b]) for a, b in zip(guessed, sure, strict=True)])
+    return {
+        "aer": alignment_error_rate(guessed, sure),
+        "aer_others": alignment_error_rate(*others),
+        "aer_by_length": by_length(each, pairs),
+    }
+
+
 def offsets(guessed, pairs):
-    """By how many places each guessed source word lies behind the right one."""
+    """By how many places each guessed source word stands after the right one."""
     return np.array(
         [
             s - dict((j, i) for i, j in pair.alignment)[t]
@@ -171,12 +199,8 @@ def measure(name, seed):
     if isinstance(params, AttentionParams):
         links = [heaviest(w) for w in weights_of(params, pairs)]
         moved = offsets(links, pairs)
-        sure = [pair.alignment for pair in pairs]
-        faultless = np.flatnonzero(right)
-        result["aer"] = alignment_error_rate(links, sure)
-        result["aer_right"] = alignment_error_rate(
-            [links[i] for i in faultless], [sure[i] for i in faultless]
-        )
+        result |= error_rates(links, pairs)
+        moved = np.clip(moved, -3, 4)  # the last bars hold what lies further off
         result["offsets"] = {str(k): float((moved == k).mean()) for k in range(-3, 5)}
     return result
 
@@ -199,7 +223,7 @@ def record_translation():
         "sentences": len(pairs),
         "edges": EDGES,
         "counts": counts.tolist(),
-        "diagonal": alignment_error_rate(diagonal(pairs), [pair.alignment for pair in pairs]),
+        "diagonal": error_rates(diagonal(pairs), pairs),
         "runs": runs,
     }
 

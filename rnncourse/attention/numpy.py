@@ -416,7 +416,8 @@ def additive_attention(query, keys, values, mask, params, chunk=1):
     """Contexts of the additive score, without ever holding all pairs of a query and a key.
 
     Implements :eq:`attention-additive`, :eq:`attention-context` of book/attention: `chunk` queries of one
-    sequence at a time, so at most chunk x S x A numbers beside inputs and contexts. Rabe and Staats (2021) go
+    sequence at a time. Beside inputs and contexts it holds the projections of queries and keys,
+    (T + S) x B x A numbers, and one chunk of the hidden layer, chunk x S x A. Rabe and Staats (2021) go
     further, and cut the source too.
 
     Parameters
@@ -425,6 +426,7 @@ def additive_attention(query, keys, values, mask, params, chunk=1):
     keys : (S, B, D) array
     values : (S, B, E) array
     mask : (B or 1, T or 1, S) array of bool, or None
+        One of its own for each query is of size T x S again.
     params : AdditiveParams
     chunk : int
         Queries at a time. One is enough to keep a processor busy once S A is some thousands.

@@ -71,19 +71,29 @@ class Score(nn.Module):
         """
         check_shape("query", query, T=None, B=None, H=self.H)
         check_shape("keys", keys, S=None, B=query.shape[1], D=self.D)
-        query, keys = query.transpose(0, 1), keys.transpose(0, 1)
         if self.score == "additive":
-            return additive_scores(query, keys, self.weight_query, self.weight_key, self.weight_score)
+            return additive_scores(query @ self.weight_query.mT, keys @ self.weight_key.mT, self.weight_score)
+        query, keys = query.transpose(0, 1), keys.transpose(0, 1)
         if self.score == "general":
             query = query @ self.weight
         scores = query @ keys.mT
         return scores * self.H**-0.5 if self.score == "scaled" else scores
 
 
-def additive_scores(query, keys, weight_query, weight_key, weight_score):
-    """Scores (B, T, S) of queries (B, T, H) and keys (B, S, D), all pairs at once."""
-    a = (query @ weight_query.mT)[:, :, None] + (keys @ weight_key.mT)[:, None]
+def additive_scores(from_query, from_keys, weight_score):
+    """Scores (B, T, S) of projected queries (T, B, A) and keys (S, B, A), all pairs at once."""
+    a = from_query.transpose(0, 1)[:, :, None] + from_keys.transpose(0, 1)[:, None]
     return torch.tanh(a) @ weight_score
+
+
+def _check_mask(mask, B, T, S):
+    check_shape("mask", mask, B=None, T=None, S=S)
+    if len(mask) not in (1, B) or mask.shape[1] not in (1, T):
+        raise ValueError(
+            f"mask must have shape (B or 1, T or 1, S) = ({B}, {T}, {S}), got {tuple(mask.shape)}"
+        )
+    if mask.dtype is not torch.bool:
+        raise ValueError(f"mask must hold bools, got dtype {mask.dtype}")
 
 
 def attend(scores, values, mask=None):
@@ -106,11 +116,12 @@ def attend(scores, values, mask=None):
     Raises
     ------
     ValueError
-        If a shape does not fit.
+        If a shape does not fit, or the mask does not hold bools.
     """
     check_shape("scores", scores, B=None, T=None, S=None)
     check_shape("values", values, S=scores.shape[2], B=len(scores), D=None)
     if mask is not None:
+        _check_mask(mask, *scores.shape)
         scores = scores.masked_fill(~mask, -torch.inf)
     weights = scores.softmax(-1)
     return (weights @ values.transpose(0, 1)).transpose(0, 1), weights
@@ -141,16 +152,22 @@ def additive_attention(query, keys, values, mask, score, chunk=16):
     Raises
     ------
     ValueError
-        If a shape does not fit, the score is another, or `chunk` is not positive.
+        If a shape does not fit, the mask does not hold bools, the score is another, or `chunk` is not
+        positive.
     """
     check_choice("score", score.score, ["additive"])
     check_positive("chunk", chunk)
+    check_shape("query", query, T=None, B=None, H=score.H)
+    check_shape("keys", keys, S=None, B=query.shape[1], D=score.D)
     check_shape("values", values, S=len(keys), B=query.shape[1], E=None)
+    if mask is not None:
+        _check_mask(mask, query.shape[1], 1, len(keys))
+    from_query, from_keys = query @ score.weight_query.mT, keys @ score.weight_key.mT
 
     def contexts(part):
-        return attend(score(part, keys), values, mask)[0]
+        return attend(additive_scores(part, from_keys, score.weight_score), values, mask)[0]
 
-    return torch.cat([checkpoint(contexts, part, use_reentrant=False) for part in query.split(chunk)])
+    return torch.cat([checkpoint(contexts, part, use_reentrant=False) for part in from_query.split(chunk)])
 
 
 def scaled_attention(query, keys, values, mask=None):
@@ -172,11 +189,13 @@ def scaled_attention(query, keys, values, mask=None):
     Raises
     ------
     ValueError
-        If a shape does not fit.
+        If a shape does not fit, or the mask does not hold bools.
     """
     check_shape("query", query, T=None, B=None, H=None)
     check_shape("keys", keys, S=None, B=query.shape[1], H=query.shape[2])
     check_shape("values", values, S=len(keys), B=query.shape[1], E=None)
+    if mask is not None:
+        _check_mask(mask, query.shape[1], len(query), len(keys))
     query, keys, values = (tensor.transpose(0, 1) for tensor in (query, keys, values))
     return scaled_dot_product_attention(query, keys, values, attn_mask=mask).transpose(0, 1)
 
