@@ -66,6 +66,7 @@
         const { widget, model } = await (live[id] ??= start(entries[id]));
         await widget.render({ model, el, experimental: {} });
         el.dataset.ready = "";
+        el.dispatchEvent(new Event("explorable", { bubbles: true }));
       } catch (error) {
         console.error(error);
         el.textContent = `This figure failed to start: ${error}`;

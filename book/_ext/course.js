@@ -7,8 +7,10 @@
 
   function look(box) {
     const hidden = /auto|scroll/.test(getComputedStyle(box).overflowX) ? box.scrollWidth - box.clientWidth : 0;
-    box.classList.toggle("more-left", hidden > 1 && box.scrollLeft > 1);
-    box.classList.toggle("more-right", hidden > 1 && box.scrollLeft < hidden - 1);
+    if (!box.closest(".xp")) {  // an explorable draws its own fades
+      box.classList.toggle("more-left", hidden > 1 && box.scrollLeft > 1);
+      box.classList.toggle("more-right", hidden > 1 && box.scrollLeft < hidden - 1);
+    }
     if (hidden > 1 && box.tabIndex < 0) {
       box.tabIndex = 0;
       box.setAttribute("role", "group");
@@ -19,14 +21,22 @@
     }
   }
 
+  function watch(box) {
+    sizes.observe(box);
+    box.addEventListener("scroll", () => look(box), { passive: true });
+  }
+
   async function main() {
     await window.MathJax?.startup?.promise;
-    for (const box of document.querySelectorAll(BOXES)) {
-      sizes.observe(box);
-      box.addEventListener("scroll", () => look(box), { passive: true });
-    }
+    document.querySelectorAll(BOXES).forEach(watch);
   }
   addEventListener("load", main);
+  addEventListener("explorable", ({ target }) => {
+    for (const stage of target.querySelectorAll(".xp-stage")) {
+      watch(stage);
+      new MutationObserver(() => look(stage)).observe(stage, { childList: true, subtree: true });
+    }
+  });
 
   // Paper is white.
   const root = document.documentElement;
