@@ -14,11 +14,11 @@ from rnncourse._checks import (
 )
 from rnncourse._numerics import softmax
 from rnncourse.bptt.numpy import cross_entropy_backward, output_backward
-from rnncourse.data.pairs import END, PAD, START, PairBatch, length_mask
+from rnncourse.data.pairs import PairBatch, length_mask
 from rnncourse.embeddings.numpy import embedding_backward, embedding_forward, embedding_init
 from rnncourse.gru.numpy import GRUParams, gru_backward, gru_forward, gru_init
 from rnncourse.rnn.numpy import OutputParams, cross_entropy_forward, output_forward, output_init
-from rnncourse.seq2seq.numpy import EncoderCache, encoder_backward, encoder_forward
+from rnncourse.seq2seq.numpy import EncoderCache, encoder_backward, encoder_forward, likeliest_words
 
 SCORES = ("additive", "general", "dot", "scaled")
 FORMS = ("luong", "bahdanau")
@@ -910,14 +910,7 @@ def attention_greedy(source, lengths, params, max_length=50):
     """
     check_positive("max_length", max_length)
     state = attention_encode(source, lengths, params)
-    tokens = np.full(np.shape(source)[1], START)
-    over, ids = np.zeros(len(tokens), bool), []
-    while not over.all() and len(ids) < max_length:
-        logits, state = attention_step(tokens, state, params)
-        tokens = np.where(over, PAD, logits.argmax(axis=-1))
-        over = over | (tokens == END)
-        ids.append(tokens)
-    return np.array(ids)
+    return likeliest_words(attention_step, state, np.shape(source)[1], params, max_length)
 
 
 def heaviest(weights):

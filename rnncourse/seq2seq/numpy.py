@@ -387,16 +387,36 @@ def greedy(source, lengths, params, max_length=50):
     """
     check_positive("max_length", max_length)
     _, state = encode(source, lengths, params)
-    tokens = np.full(np.shape(source)[1], START)
-    over, ids = np.zeros(len(tokens), bool), []
+    ids = likeliest_words(decode_step, state, np.shape(source)[1], params, max_length)
+    ended = ids == END
+    return ids, np.where(ended.any(axis=0), ended.argmax(axis=0) + 1, len(ids))
+
+
+def likeliest_words(step, state, B, params, max_length):
+    """The loop of :func:`greedy`, for any `step` and state that go together as :func:`decode_step`'s do.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(tokens, state, params)`` returns logits and the state after.
+    state
+        Of B translations before their first word.
+    B : int
+    params
+    max_length : int
+
+    Returns
+    -------
+    (T, B) array of int
+    """
+    tokens = np.full(B, START)
+    over, ids = np.zeros(B, bool), []
     while not over.all() and len(ids) < max_length:
-        logits, state = decode_step(tokens, state, params)
+        logits, state = step(tokens, state, params)
         tokens = np.where(over, PAD, logits.argmax(axis=-1))
         over = over | (tokens == END)
         ids.append(tokens)
-    ids = np.array(ids)
-    ended = ids == END
-    return ids, np.where(ended.any(axis=0), ended.argmax(axis=0) + 1, len(ids))
+    return np.array(ids)
 
 
 def scheduled_inputs(rng, batch, params, epsilon):
