@@ -11,6 +11,8 @@ def check_shape(name, array, **sizes):
     ``check_shape("h_0", h_0, B=3, H=4)`` says of a wrong array:
     ``h_0 must have shape (B, H) = (3, 4), got (4, 3)``. A size of None fits any length.
     """
+    if not hasattr(array, "shape"):
+        raise ValueError(f"{name} must be an array of shape {_tuple(sizes)}, got a {type(array).__name__}")
     shape = tuple(array.shape)
     wanted = tuple(sizes.values())
     if len(shape) != len(wanted) or any(w not in (None, s) for s, w in zip(shape, wanted, strict=True)):

@@ -42,6 +42,7 @@ def test_messages():
     floats, lengths = np.zeros((4, 3, 2)), np.array([4, 1, 2])
     cases = [
         (lambda: check_shape("h", floats, B=None, H=2), "h must have shape (B, H) = (any, 2), got (4, 3, 2)"),
+        (lambda: check_shape("h", [[1, 2]], B=None, H=2), "h must be an array of shape (B, H), got a list"),
         (
             lambda: check_sequence("x", floats[:, :0], T=None, B=None, D=2),
             "x must have shape (T, B, D) with no size 0, got (4, 0, 2)",
