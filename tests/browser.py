@@ -1,8 +1,14 @@
-"""Chromium for the tests marked browser."""
+"""Chromium for the tests marked browser, and a server of pages."""
 
+import gzip
 import os
 import shutil
+import threading
 from contextlib import contextmanager
+from functools import cache, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -27,3 +33,36 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser
         browser.close()
+
+
+@cache
+def _packed(file):
+    return gzip.compress(Path(file).read_bytes(), 6)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serve the book as hosts of static pages do: text is compressed."""
+
+    def send_head(self):
+        file = self.translate_path(self.path)
+        if not file.endswith((".html", ".css", ".js", ".svg")) or not Path(file).is_file():
+            return super().send_head()
+        packed = _packed(file)
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(file))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(packed)))
+        self.end_headers()
+        return BytesIO(packed)
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def served(folder):
+    """Serve a folder on this machine; gives its address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()

@@ -63,6 +63,29 @@ def test_prose_stands_between_code_cells(path):
     assert [pair for pair in pairs if not any(map(is_prose, cells[slice(*pair)]))] == []
 
 
+BLOCKS = re.compile(r"^:::\{(exercise|solution|admonition)\} ?(.*)\n((?::[a-z]+:.*\n)*)(?:.*\n)*?:::$", re.M)
+
+
+@each([path for path in BOOK if (ROOT / "solutions" / path.name).exists()])
+def test_exercises_on_the_page_have_a_folded_hint_then_a_folded_solution(path):
+    text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    blocks = [match.groups() for match in BLOCKS.finditer(text)]
+    starts = [place for place, (kind, *_) in enumerate(blocks) if kind == "exercise"]
+    assert 3 <= len(starts) == text.count(":::{exercise}") <= 6
+    for start in starts:
+        (_, _, label), hint, solution = blocks[start : start + 3]
+        assert hint == ("admonition", "Hint", ":class: hint dropdown\n"), label
+        assert solution == ("solution", label.split()[-1], ":class: dropdown\n")
+
+
+@each(BOOK)
+def test_long_proofs_fold(path):
+    """sphinx-proof's own block does not fold: a long proof is an admonition of class dropdown."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        for proof in re.findall(r"^:::\{prf:proof\}.*?^:::$", cell.source, re.M | re.S):
+            assert len(proof) < 500, proof[:80]
+
+
 @each(BOOK)
 def test_figures_have_alternative_texts_and_captions(path):
     bare = []

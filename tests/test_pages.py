@@ -1,13 +1,8 @@
-import gzip
 import re
-import threading
-from functools import cache, partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from browser import chromium
+from browser import chromium, served
 from prints import CHEATSHEET, MARK, cheatsheet_pdf
 
 HTML = Path(__file__).parents[1] / "_build" / "html"
@@ -179,30 +174,6 @@ SHOWN = """([figure, control]) => {
 }"""
 
 
-@cache
-def _packed(file):
-    return gzip.compress(Path(file).read_bytes(), 6)
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Serve the book as hosts of static pages do: text is compressed."""
-
-    def send_head(self):
-        file = self.translate_path(self.path)
-        if not file.endswith((".html", ".css", ".js", ".svg")) or not Path(file).is_file():
-            return super().send_head()
-        packed = _packed(file)
-        self.send_response(200)
-        self.send_header("Content-Type", self.guess_type(file))
-        self.send_header("Content-Encoding", "gzip")
-        self.send_header("Content-Length", str(len(packed)))
-        self.end_headers()
-        return BytesIO(packed)
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture(scope="module")
 def browser():
     with chromium() as browser:
@@ -213,10 +184,8 @@ def browser():
 def address():
     if not (HTML / "index.html").exists():
         pytest.fail("no book in _build/html: run make book first")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=HTML)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with served(HTML) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -359,6 +328,21 @@ def test_chapter_says_what_it_needs_and_what_comes_next(page):
         path, _, anchor = link.partition("#")
         target = (HTML / "book" / path).read_text("utf8")
         assert not anchor or f'id="{anchor}"' in target, link
+
+
+@pytest.mark.parametrize("fresh", CHAPTERS[:1], indirect=True)
+def test_folded_parts_open_by_keyboard_and_by_a_link_into_them(fresh):
+    hint, solution = (
+        fresh.locator(f"main .admonition.{kind}.toggle-hidden").first for kind in ("hint", "solution")
+    )
+    text = solution.locator("p:not(.admonition-title)").first
+    text.evaluate("e => { e.id = 'inside'; }")
+    assert [fold.bounding_box()["height"] < 60 for fold in (hint, solution)] == [True, True]
+    fresh.evaluate("location.hash = '#inside'")
+    assert _becomes(fresh, "() => !document.getElementById('inside').closest('.toggle-hidden')", None)
+    assert text.is_visible()
+    hint.locator(".toggle-button").press("Enter")
+    assert fresh.locator("main .admonition.hint").first.locator("p:not(.admonition-title)").is_visible()
 
 
 # What paper shows although one can only click it, hides although it is text, or cuts off.

@@ -1,5 +1,5 @@
 /* A box that scrolls sideways says so: the keyboard reaches it, and it fades at an end that hides something.
-   A page is printed in the light theme. */
+   A link into a folded part opens it. A page is printed in the light theme. */
 (() => {
   "use strict";
   const BOXES = "main :is(.wide, pre, span.math, mjx-container, .pst-scrollable-table-container, .chapter-map):not(.xp *)";
@@ -31,6 +31,17 @@
     document.querySelectorAll(BOXES).forEach(watch);
   }
   addEventListener("load", main);
+
+  function reveal() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const folded = target?.closest(".toggle-hidden");
+    if (!folded) return;
+    folded.querySelector(".toggle-button").click();
+    target.scrollIntoView();
+  }
+  addEventListener("load", reveal);
+  addEventListener("hashchange", reveal);
+
   addEventListener("explorable", ({ target }) => {
     for (const stage of target.querySelectorAll(".xp-stage")) {
       watch(stage);
