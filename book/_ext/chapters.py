@@ -41,6 +41,8 @@ def _finish_page(app, pagename, templatename, context, doctree):
     lines = [f"<strong>Next:</strong> {_link(*target)}"]
     graded = _link(pathto(f"exercises/{topic}"), "write it yourself and have it checked")
     lines.append(f"<strong>Graded notebook:</strong> {graded}")
+    console = _link(f"{pathto('book/python')}#{topic}", "the NumPy half, with an example to change")
+    lines.append(f"<strong>Python in the browser:</strong> {console}")
     modules = ", ".join(_modules(app, pathto, topic))
     lines.append(f"<strong>Code of this chapter:</strong> {modules}")
     if url := app.config.html_theme_options.get("repository_url"):
