@@ -14,6 +14,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
 CHEATSHEET = ROOT / "book" / "cheatsheet.pdf"
+HIGHEST = 60_000  # pixels of a page that are shown: a longer picture is more than programs open
 SCREENSHOTS = ROOT / "_build" / "screenshots"
 TYPESET = "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }"
 MARK = re.compile(r"formulas-([0-9a-f]{12})")
@@ -32,10 +33,10 @@ def cheatsheet_pdf(browser):
 
 
 def screenshots(browser):
-    """Pages as PNG, whole, and a contact sheet for each width and theme."""
+    """Pages as PNG, and a contact sheet for each width and theme."""
     pages = [
         file
-        for file in sorted(HTML.glob("*/*.html"))
+        for file in sorted([*HTML.glob("*/*.html"), *HTML.glob("book/api/*.html")])
         if not file.parent.name.startswith("_") and file.parent.name != "genindex"
     ]
     for theme in ("light", "dark"):
@@ -52,7 +53,9 @@ def screenshots(browser):
                 page.evaluate(TYPESET)
                 page.wait_for_timeout(500)
                 shot = folder / f"{file.parent.name}-{file.stem}.png"
-                page.screenshot(path=shot, full_page=True)
+                height = page.evaluate("document.documentElement.scrollHeight")
+                clip = {"x": 0, "y": 0, "width": width, "height": min(height, HIGHEST)}
+                page.screenshot(path=shot, full_page=True, clip=clip)
                 page.close()
                 small.append(Image.open(shot).convert("RGB"))
                 small[-1].thumbnail((240, 100_000))

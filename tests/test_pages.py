@@ -85,6 +85,7 @@ READY = """async () => {
   for (let i = 0; i < 100 && !all.every((s) => s.previousElementSibling?.matches(".anywidget-static")
       && s.previousElementSibling.textContent); i++) await new Promise((r) => setTimeout(r, 50));
 }"""
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # One element for each look (colours, size, weight, backgrounds in both themes) of the page's text that no
 # page before it had: contrast depends on nothing else, and axe needs 10 ms an element. The rest is removed.
 NEW_LOOKS = """(seen) => {
@@ -218,12 +219,12 @@ def page(browser, address, request):
     """One load of a page for all tests that read it, seen at all widths; pytest orders them by page."""
     page = _open(browser, address + request.param)
     page.broader = {}
-    for width in (1440, 820, 390):
+    for width in (1440, 1024, 820, 390):
         page.set_viewport_size({"width": width, "height": 844})
+        page.evaluate(TWO_FRAMES)
         needed = page.evaluate("document.documentElement.scrollWidth")
         if needed > width:
             page.broader[width] = needed
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     yield page
     page.close()
 

@@ -44,7 +44,7 @@ function start() {
   const begun = new Worker(new URL("python-worker.js", import.meta.url), { type: "module" });
   begun.onerror = (event) => {
     event.preventDefault();
-    end("Python did not start: the worker could not be loaded. A book opened as a file has none; open it through a web server.");
+    end("Python did not start: its worker could not be loaded.");
   };
   begun.onmessage = ({ data: [kind, ...values] }) => {
     if (kind === "out") write(values[0]);
@@ -86,3 +86,4 @@ example.addEventListener("change", () => {
 const wanted = location.hash.slice(1);
 choose(wanted in examples ? wanted : example.value);
 root.hidden = false;
+document.querySelector(".python-absent").remove();

@@ -36,7 +36,8 @@ from {host}.</span></p>
 <script type="application/json">{examples}</script>
 <script type="module" src="../_static/python.js"></script>
 </div>
-<noscript><p>This page needs JavaScript.</p></noscript>"""
+<p class="python-absent">The console is not here: it needs JavaScript, and a book that comes from a web
+server. In the book's folder, <code>python -m http.server</code> is one.</p>"""
 
 
 class Console(SphinxDirective):
@@ -50,7 +51,9 @@ class Console(SphinxDirective):
         for topic in topics:
             self.env.note_dependency(str(files[topic]))
         examples = {topic: files[topic].read_text("utf8") for topic in topics}
-        options = "".join(f'<option value="{topic}">{topic.replace("_", " ")}</option>' for topic in topics)
+        options = "".join(
+            f'<option id="{topic}" value="{topic}">{topic.replace("_", " ")}</option>' for topic in topics
+        )
         html = CONSOLE.format(
             url=escape(url),
             host=escape(url.split("/")[2]),

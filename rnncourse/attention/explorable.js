@@ -82,8 +82,8 @@ function render({ model, el }) {
   }
 
   function draw(probabilities) {
-    const size = (word) => 7.5 * word.length + 13;
-    const row = (list) => list.reduce((at, word) => [...at, at.at(-1) + size(word) + 4], [3]);
+    const size = (word) => 7.3 * word.length + 11;
+    const row = (list) => list.reduce((at, word) => [...at, at.at(-1) + size(word) + 3], [3]);
     const [top, bottom] = [row(sentence.source), row(sentence.target)];
     const width = Math.max(top.at(-1), bottom.at(-1));
     const middle = (at, list, i) => at[i] + size(list[i]) / 2 + (width - at.at(-1)) / 2;

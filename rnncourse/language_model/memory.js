@@ -26,7 +26,7 @@ function render({ model, el }) {
   const place = kit.slider({
     label: "predicted character", min: 1, max: text.length - 1, value: start, format: (v) => `${v + 1}, \u201c${shown(text[v])}\u201d`, oninput: go,
   });
-  controls.append(place.node, kit.button("\u25c2 one back", () => go(state.at - 1)), kit.button("one on \u25b8", () => go(state.at + 1)));
+  controls.append(place.node, kit.button("\u25c0 one back", () => go(state.at - 1)), kit.button("one on \u25b6", () => go(state.at + 1)));
   const page = html("p", { style: "font: 17px/1.9 ui-monospace, SFMono-Regular, Menlo, monospace; margin: 4px 0; overflow-wrap: anywhere" });
   const box = html("div");
   stage.append(page, box);

@@ -34,7 +34,7 @@ function render({ model, el }) {
 
   const field = (label, value, size) => {
     const input = html("input", { type: "text", value, size, autocapitalize: "off", autocomplete: "off", spellcheck: "false",
-      style: "font: inherit; color: inherit; background: var(--xp-paper); border: 1px solid var(--xp-soft); border-radius: 4px; padding: 3px 6px; max-width: 100%; box-sizing: border-box" });
+      style: "max-width: 100%; box-sizing: border-box" });
     input.addEventListener("input", draw);
     return { input, node: html("label", { class: "xp-control" }, html("span", {}, label), input) };
   };
@@ -49,7 +49,7 @@ function render({ model, el }) {
     draw();
     if (ended) say.textContent = "The sentence was ended: a new one begins.";
   }
-  const append = kit.button("Append it", extend);
+  const append = kit.button("append it", extend);
   for (const { input } of [context, next]) input.addEventListener("keydown", (event) => { if (event.key === "Enter") extend(); });
   controls.append(context.node, next.node, append);
 

@@ -64,8 +64,8 @@ function render({ model, el }) {
     },
   });
   const step = kit.slider({ label: "step t", min: 1, max: 4, value: 4, oninput: go });
-  const back = kit.button("\u25c0 step back", () => go(Math.max(t - 1, 1)));
-  const forward = kit.button("step forward \u25b6", () => {
+  const back = kit.button("\u25c0 one back", () => go(Math.max(t - 1, 1)));
+  const forward = kit.button("one on \u25b6", () => {
     shown = Math.min(Math.max(shown, t + 1), most());
     go(Math.min(t + 1, shown));
   });

@@ -109,7 +109,7 @@ function render({ model, el }) {
     label: "step", min: 0, max: data.steps, step: 5, value: step, oninput: (value) => { step = value; draw(); },
   });
   const on = kit.button("5 steps on", () => { step = Math.min(step + 5, data.steps); stepper.set(step); draw(); });
-  const again = kit.button("from the start", () => { step = 0; stepper.set(0); draw(); });
+  const again = kit.button("start again", () => { step = 0; stepper.set(0); draw(); });
   controls.append(chooser.node, perplexities.node, stepper.node, on, again);
 
   const buttons = [1, 2, 3, 4, 5, 6].map((count) => kit.button(

@@ -54,8 +54,8 @@ function render({ model, el }) {
     },
   });
   const count = kit.slider({ label: "neighbours", min: 1, max: 15, value: k, oninput: (value) => { k = value; draw(); } });
-  const back = kit.button("\u25c0", () => go(query - 1), { "aria-label": "previous word" });
-  const forth = kit.button("\u25b6", () => go(query + 1), { "aria-label": "next word" });
+  const back = kit.button("\u25c0 one back", () => go(query - 1));
+  const forth = kit.button("one on \u25b6", () => go(query + 1));
   controls.append(html("label", { class: "xp-control" }, "word", search), list, html("span", { class: "xp-control" }, back, forth), count.node);
 
   function go(i) {

@@ -34,7 +34,7 @@ function render({ model, el: root }) {
     .map((name) => recorded[name].map((run) => ({ ...run, step })));
   const { controls, stage, say } = kit.frame(root, model.get("title"));
   const grid = (panels) => el("div", {
-    style: "display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr));"
+    style: "display: grid; grid-template-columns: repeat(auto-fill, minmax(118px, 1fr));"
       + "gap: 6px 10px; margin: 6px 0 12px" }, panels);
   const panel = (heading, node) => el("figure", { style: "margin: 0" },
     el("figcaption", { style: "font-size: 12.5px; font-variant-numeric: tabular-nums" }, heading), node);
@@ -155,7 +155,7 @@ function render({ model, el: root }) {
     id = requestAnimationFrame(frame);
     cancel = () => cancelAnimationFrame(id);
   }
-  const start = button("Start the curriculum", () => (start.textContent === "pause" ? halt("play on") : play()));
+  const start = button("start the curriculum", () => (start.textContent === "pause" ? halt("play on") : play()));
 
   controls.append(el("span", { class: "xp-label" },
     `Trained here are not the ten numbers above but tanh networks with ${settings.H} units, ${weights} numbers, from random starts, `

@@ -233,7 +233,7 @@ function render({ model, el: root }) {
     el("div", { class: "xp-row", role: "group", "aria-label": "The ten numbers" },
       numbers("W_ih", ["W", "ih"]), numbers("W_hh", ["W", "hh"]), numbers("b", ["b", ""]), numbers("W_out", ["W", "out"])),
     el("div", { class: "xp-row" }, scale(1.01), scale(0.99),
-      button("reset", () => change(() => { weights = structuredClone(initial); }))));
+      button("start again", () => change(() => { weights = structuredClone(initial); }))));
 
   restart();
   showNumbers();
