@@ -48,8 +48,8 @@ class Console(SphinxDirective):
         url = self.config.pyodide_url
         files = {file.stem: file for file in EXAMPLES.glob("*.py")}
         topics = [topic for _, part in PARTS for topic in part if topic in files]
-        for topic in topics:
-            self.env.note_dependency(str(files[topic]))
+        for file in (__file__, *(files[topic] for topic in topics)):
+            self.env.note_dependency(str(file))
         examples = {topic: files[topic].read_text("utf8") for topic in topics}
         options = "".join(
             f'<option id="{topic}" value="{topic}">{topic.replace("_", " ")}</option>' for topic in topics
