@@ -201,6 +201,7 @@ def _open(browser, url):
     """Load a page at phone width; what it asked for, what failed and what it said hang on it."""
     page = browser.new_page(viewport={"width": 390, "height": 844}, reduced_motion="reduce")
     page.asked, page.failed, page.said = [], [], []
+    page.add_init_script("addEventListener('explorable', () => { window.begun ??= performance.now(); })")
     page.on("request", lambda request: page.asked.append(request.url))
     page.on("requestfailed", lambda request: page.failed.append(f"{request.url}: {request.failure}"))
     page.on("response", lambda r: page.failed.append(f"{r.url}: {r.status}") if r.status >= 400 else None)
@@ -461,6 +462,12 @@ def _click(control, kind, attempt):
         control.click()
         if kind in ("text", "number"):
             control.press_sequentially("1")
+
+
+@pytest.mark.parametrize("page", WITH_EXPLORABLES, indirect=True)
+def test_the_first_paint_waits_for_no_explorable(page):
+    painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    assert 0 < painted < page.evaluate("window.begun")
 
 
 @pytest.mark.parametrize("name", WITH_EXPLORABLES)

@@ -2,7 +2,7 @@
    A link into a folded part opens it. A page is printed in the light theme. */
 (() => {
   "use strict";
-  const BOXES = "main :is(.wide, pre, span.math, mjx-container, .pst-scrollable-table-container, .chapter-map):not(.xp *)";
+  const BOXES = "main :is(.wide, pre, textarea, span.math, mjx-container, .pst-scrollable-table-container, .chapter-map):not(.xp *)";
   const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => look(target)));
 
   function look(box) {

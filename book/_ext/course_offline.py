@@ -33,6 +33,11 @@ CSS_URL = re.compile(r"""(?:@import\s+(?:url\()?|url\()\s*["']?((?:https?:)?//[^
 ICONS = re.compile(
     r'\s*<(?:script\b[^>]*/fontawesome/[^>]*></script>|link\b[^>]*rel="preload"[^>]*/fontawesome/[^>]*>)'
 )
+# The theme's button that unfolds a part of the sidebar has no name.
+FOLD = (
+    '<summary><span class="toctree-toggle"',
+    '<summary aria-label="its pages"><span class="toctree-toggle"',
+)
 # No page loads them: that script, sources of minified files, fonts for old browsers, translations.
 UNUSED = ["vendor/fontawesome/*/js", "**/*.map", "vendor/fontawesome/*/webfonts/*.ttf", "locales"]
 
@@ -129,8 +134,9 @@ def _finish(app, exception):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     for file in Path(app.outdir).rglob("*.html"):
         text = file.read_text("utf8")
-        if "/fontawesome/" in text:
-            file.write_text(ICONS.sub("", text), "utf8")
+        finished = ICONS.sub("", text).replace(*FOLD)
+        if finished != text:
+            file.write_text(finished, "utf8")
     _lighten(app.outdir)
     for file, address in external_assets(app.outdir):
         LOG.warning("external asset in %s: %s", file, address)

@@ -14,16 +14,26 @@ function unpackModel(packed) {
   return model;
 }
 
+/* Four sums at a time: a single one waits for each addition. */
+function dot(weights, from, h) {
+  const even = h.length - (h.length % 4);
+  let a = 0, b = 0, c = 0, d = 0;
+  for (let k = 0; k < even; k += 4) {
+    a += weights[from + k] * h[k];
+    b += weights[from + k + 1] * h[k + 1];
+    c += weights[from + k + 2] * h[k + 2];
+    d += weights[from + k + 3] * h[k + 3];
+  }
+  for (let k = even; k < h.length; k++) a += weights[from + k] * h[k];
+  return a + b + c + d;
+}
+
 const sigma = (a) => 1 / (1 + Math.exp(-a));
 
 /* One character read: the new state, [h, c]. */
 function stepOf({ H, V, weight_ih, weight_hh, bias }, id, [h, c]) {
   const a = new Float64Array(4 * H);
-  for (let r = 0; r < 4 * H; r++) {
-    let sum = bias[r] + weight_ih[r * V + id];
-    for (let k = 0; k < H; k++) sum += weight_hh[r * H + k] * h[k];
-    a[r] = sum;
-  }
+  for (let r = 0; r < 4 * H; r++) a[r] = bias[r] + weight_ih[r * V + id] + dot(weight_hh, r * H, h);
   const [nextH, nextC] = [new Float64Array(H), new Float64Array(H)];
   for (let n = 0; n < H; n++) {
     nextC[n] = sigma(a[H + n]) * c[n] + sigma(a[n]) * Math.tanh(a[2 * H + n]);
@@ -33,11 +43,8 @@ function stepOf({ H, V, weight_ih, weight_hh, bias }, id, [h, c]) {
 }
 
 function logProbabilities({ H, V, output_weight, output_bias }, h) {
-  const logits = Array.from({ length: V }, (_, j) => {
-    let sum = output_bias[j];
-    for (let k = 0; k < H; k++) sum += output_weight[j * H + k] * h[k];
-    return sum;
-  });
+  const logits = new Array(V);
+  for (let j = 0; j < V; j++) logits[j] = output_bias[j] + dot(output_weight, j * H, h);
   const most = Math.max(...logits);
   const total = Math.log(logits.reduce((sum, o) => sum + Math.exp(o - most), 0));
   return logits.map((o) => o - most - total);

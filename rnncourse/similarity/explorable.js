@@ -5,8 +5,11 @@ const square = (a, b) => a.reduce((sum, value, k) => sum + (value - b[k]) ** 2, 
 function shares(squares, beta) {
   const least = Math.min(...squares);
   const p = squares.map((s) => Math.exp(-beta * (s - least)));
-  const total = p.reduce((a, b) => a + b, 0);
-  const weighted = p.reduce((sum, value, j) => sum + value * (squares[j] - least), 0);
+  let total = 0, weighted = 0;
+  for (let j = 0; j < p.length; j++) {
+    total += p[j];
+    weighted += p[j] * (squares[j] - least);
+  }
   return { p: p.map((value) => value / total), entropy: Math.log(total) + (beta * weighted) / total };
 }
 
@@ -32,14 +35,25 @@ function joint(x, perplexity) {
   return p.map((values, i) => values.map((value, j) => (value + p[j][i]) / (2 * n)));
 }
 
-const weights = (y) => y.map((a, i) => y.map((b, j) => (i === j ? 0 : 1 / (1 + square(a, b)))));
-const sum = (w) => w.reduce((total, values) => total + values.reduce((a, b) => a + b, 0), 0);
+/* Student's weights of all pairs on the map, row after row, and their sum. */
+function weights(y) {
+  const n = y.length, w = new Float64Array(n * n);
+  let total = 0;
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < i; j++) {
+      const across = y[i][0] - y[j][0], up = y[i][1] - y[j][1];
+      w[i * n + j] = w[j * n + i] = 1 / (1 + across * across + up * up);
+      total += 2 * w[i * n + j];
+    }
+  }
+  return { w, total };
+}
 
 function cost(p, y) {
-  const w = weights(y), total = sum(w);
+  const { w, total } = weights(y);
   let kl = 0;
   p.forEach((values, i) => values.forEach((value, j) => {
-    if (value > 0) kl += value * Math.log((value * total) / w[i][j]);
+    if (value > 0) kl += value * Math.log((value * total) / w[i * y.length + j]);
   }));
   return kl;
 }
@@ -56,16 +70,21 @@ export function trace({ x, y_0, perplexity, steps, rate, exaggeration, exaggerat
       velocity = y.map((point) => point.map(() => 0));
       gains = y.map((point) => point.map(() => 1));
     }
-    const w = weights(y), total = sum(w), factor = early ? exaggeration : 1, momentum = early ? 0.5 : 0.8;
-    y = y.map((point, i) => point.map((value, k) => {
-      let gradient = 0;
-      for (let j = 0; j < y.length; j++)
-        gradient += 4 * (factor * p[i][j] - w[i][j] / total) * w[i][j] * (value - y[j][k]);
-      const turned = velocity[i][k] * gradient > 0;
-      gains[i][k] = Math.max(turned ? gains[i][k] * 0.8 : gains[i][k] + 0.2, 0.01);
-      velocity[i][k] = momentum * velocity[i][k] - rate * gains[i][k] * gradient;
-      return value + velocity[i][k];
-    }));
+    const { w, total } = weights(y), factor = early ? exaggeration : 1, momentum = early ? 0.5 : 0.8;
+    y = y.map((point, i) => {
+      const gradient = [0, 0];
+      for (let j = 0; j < y.length; j++) {
+        const weight = w[i * y.length + j], pull = 4 * (factor * p[i][j] - weight / total) * weight;
+        gradient[0] += pull * (point[0] - y[j][0]);
+        gradient[1] += pull * (point[1] - y[j][1]);
+      }
+      return point.map((value, k) => {
+        const turned = velocity[i][k] * gradient[k] > 0;
+        gains[i][k] = Math.max(turned ? gains[i][k] * 0.8 : gains[i][k] + 0.2, 0.01);
+        velocity[i][k] = momentum * velocity[i][k] - rate * gains[i][k] * gradient[k];
+        return value + velocity[i][k];
+      });
+    });
     maps.push(y);
   }
   return { p, maps };
