@@ -41,7 +41,7 @@ test: .venv/.installed ## lint, unit tests, notebooks, exercises, book, browser;
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/rnncourse exercises check $(TOPIC)
 	$(MAKE) --no-print-directory book
-	$(BIN)/python -m pytest $(if $(TOPIC),-k $(TOPIC)) tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(TOPIC),-k $(TOPIC)) tests
 	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
 
 lab: .venv/.installed ## JupyterLab on the notebooks
