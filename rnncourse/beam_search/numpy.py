@@ -13,9 +13,9 @@ from rnncourse.beam_search.search import (
     check_settings,
     check_state,
     length_score,
-    map_state,
     search,
 )
+from rnncourse.optim._tree import tree_map
 
 
 def top_candidates(values, M):
@@ -120,7 +120,7 @@ def beam_search(
     def extend(rows, tokens, live, M, banned):
         nonlocal state
         n, width = live.shape
-        state = map_state(lambda part: part.take(rows, axis), state)
+        state = tree_map(lambda part: part.take(rows, axis), state)
         logp, state = step(tokens, state)
         if logp.dtype == np.float16:  # too coarse to add up in
             logp = logp.astype(np.float32)
@@ -205,7 +205,7 @@ def exhaustive_search(
         going = np.flatnonzero(~ends & ~forbidden & (total > -np.inf))
         prefixes, logprob, last = texts[going], total[going], token[going]
         rows = parent[going]
-        state = map_state(lambda part, rows=rows: part.take(rows, axis), state)
+        state = tree_map(lambda part, rows=rows: part.take(rows, axis), state)
     outputs.sort(key=lambda output: -output[0])
     return _as_beams(outputs, eos)
 
@@ -270,7 +270,7 @@ def exact_search(
                 text = (*nodes[i][3], int(token))
                 floor, best = bound[i, token], (bound[i, token], total[i, token], text)
         for i, token in zip(*np.nonzero(~ends & (bound > floor)), strict=True):
-            after = map_state(lambda part, i=i: part.take([i], axis), states)
+            after = tree_map(lambda part, i=i: part.take([i], axis), states)
             text = (*nodes[i][3], int(token))
             heapq.heappush(heap, (-bound[i, token], next(number), total[i, token], text, after))
     proved = not heap or -heap[0][0] <= floor

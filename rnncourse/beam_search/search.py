@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rnncourse._checks import check_choice, check_positive
+from rnncourse.optim._tree import tree_map
 
 NORMALISATIONS = "power", "gnmt"
 STOPPINGS = "first", "full", "current", "safe", "never"
@@ -259,16 +260,6 @@ def check_settings(B, settings):
     check_choice("stopping", stopping, STOPPINGS)
 
 
-def map_state(function, state):
-    """`function` of each array or tensor of a nested tuple; None stays None."""
-    if state is None:
-        return None
-    if isinstance(state, tuple):
-        parts = [map_state(function, part) for part in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    return function(state)
-
-
 def check_state(state, B, axis):
     """Raise unless each part of a state has B sentences on `axis`."""
 
@@ -279,7 +270,7 @@ def check_state(state, B, axis):
         if not -len(shape) <= axis < len(shape) or shape[axis] != B:
             raise ValueError(f"state must hold B = {B} sentences on axis {axis}, got shape {shape}")
 
-    map_state(check, state)
+    tree_map(check, state)
 
 
 def check_logp(logp, n, eos, most):

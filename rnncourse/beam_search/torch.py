@@ -2,7 +2,8 @@
 
 import torch
 
-from rnncourse.beam_search.search import Settings, check_logp, check_settings, check_state, map_state, search
+from rnncourse.beam_search.search import Settings, check_logp, check_settings, check_state, search
+from rnncourse.optim._tree import tree_map
 
 
 def top_candidates(values, M):
@@ -66,14 +67,14 @@ def beam_search(step, state, B, *, K, bos, eos, max_length, axis=0, device=None,
     check_settings(B, settings)
     check_state(state, B, axis)
     devices = []
-    map_state(lambda part: devices.append(part.device), state)
+    tree_map(lambda part: devices.append(part.device), state)
     device = device or (devices[0] if devices else "cpu")
 
     def extend(rows, tokens, live, M, banned):
         nonlocal state
         n, width = live.shape
         rows = torch.from_numpy(rows).to(device)
-        state = map_state(lambda part: part.index_select(axis, rows), state)
+        state = tree_map(lambda part: part.index_select(axis, rows), state)
         logp, state = step(torch.from_numpy(tokens).to(device), state)
         if logp.dtype in (torch.float16, torch.bfloat16):
             logp = logp.float()

@@ -13,7 +13,8 @@ from rnncourse._checks import check_choice
 from rnncourse.data.text import contiguous_batches
 from rnncourse.data.words import UNKNOWN, WordVocabulary, split_sentences
 from rnncourse.language_model.torch import LanguageModel, sample
-from rnncourse.training.resume import load_resumable, map_state, text_hash, train_resumable
+from rnncourse.optim._tree import tree_map
+from rnncourse.training.resume import load_resumable, text_hash, train_resumable
 
 KIND = "rnncourse lm, format 1"
 END = "</s>"
@@ -163,7 +164,7 @@ def train_text(
     def loss(model, batch):
         x, y, starts = batch
         logits, state = model(x, None if starts else carried.state)
-        carried.state = map_state(torch.Tensor.detach, state)
+        carried.state = tree_map(torch.Tensor.detach, state)
         return processes.mean(F.cross_entropy(logits.flatten(0, 1), y.flatten()))
 
     def evaluate(model):

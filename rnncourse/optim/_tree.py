@@ -1,4 +1,4 @@
-"""Parameters as nested tuples of arrays, and the checks that the optimisers share."""
+"""Parameters and states as nested tuples of arrays, and the checks that the optimisers share."""
 
 import math
 
@@ -12,11 +12,17 @@ INTERVALS = {
 
 
 def tree_map(function, *trees):
-    """Apply `function` to the arrays at the same place of each tree; keep the first one's structure."""
+    """Apply `function` to the arrays at the same place of each tree; keep the first one's structure.
+
+    Tensors are mapped too, and a None stays None.
+    """
     first = trees[0]
+    if first is None:
+        return None
     if not isinstance(first, tuple):
+        value = function(*trees)
         # Arithmetic turns an array without dimensions into a scalar.
-        return np.asarray(function(*trees))
+        return np.asarray(value) if isinstance(value, np.generic) else value
     children = [tree_map(function, *place) for place in zip(*trees, strict=True)]
     return type(first)(*children) if hasattr(first, "_fields") else tuple(children)
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import torch
 
+from rnncourse.optim._tree import tree_map
 from rnncourse.training.checkpoint import load_checkpoint, random_state, save_checkpoint, set_random_state
 from rnncourse.training.loop import History
 from rnncourse.training.torch import train
@@ -133,7 +134,7 @@ def train_resumable(
             group["lr"] = settings.lr
         history, best = History(**{k: v.numpy() for k, v in resumed["history"].items()}), resumed["best"]
         if resumed["carried"] is not None:
-            carried.state = map_state(lambda part: processes.share(part, 1).to(device), resumed["carried"])
+            carried.state = tree_map(lambda part: processes.share(part, 1).to(device), resumed["carried"])
         if len(resumed["random"]) == processes.size:
             set_random_state(resumed["random"][processes.rank], device)
         elif first and getattr(settings, "dropout", 0):
@@ -150,7 +151,7 @@ def train_resumable(
             best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
         gathered = None
         if carried.state is not None:
-            gathered = map_state(lambda part: processes.gather(part, 1), carried.state)
+            gathered = tree_map(lambda part: processes.gather(part, 1), carried.state)
         random = processes.collect(random_state(device))
         if not first:
             return
@@ -187,8 +188,3 @@ def train_resumable(
         keep=keep,
         progress=None if first else False,
     )
-
-
-def map_state(function, state):
-    """Apply a function to a state, a tensor or a tuple of them."""
-    return tuple(map(function, state)) if isinstance(state, tuple) else function(state)
