@@ -78,11 +78,11 @@ function render({ model: widget, el }) {
   const { el: html, number } = kit;
   const { model: packed, units, whole, opening } = widget.get("data");
   const model = unpackModel(packed);
-  const LENGTH = 220;
+  const LENGTH = 220, SLICE = 60; // letters written in all, and in one frame
   const by = (values) => values.map((_, i) => i).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
   /* The best looking one comes last: the reader is to find it. */
   const candidates = by(units.correlation).slice(0, 4).reverse();
-  const state = { seed: 1, temperature: 0.6, unit: candidates[0], read: "c", tried: 0, added: "", states: [], timer: 0 };
+  const state = { seed: 1, temperature: 0.6, unit: candidates[0], read: "c", tried: 0, added: "", states: [], frame: 0 };
   const { controls, stage, say } = kit.frame(el, widget.get("title"));
 
   const input = html("input", { type: "text", value: opening, size: 44, maxlength: 200, style: "max-width: 100%; box-sizing: border-box", oninput: () => write() });
@@ -114,10 +114,9 @@ function render({ model: widget, el }) {
 
   const known = () => [...input.value].map((c) => (model.characters.includes(c) ? c : " ")).join("") || " ";
 
-  /* Read the opening, then draw and read one character after the other. */
+  /* Read the opening, then draw and read one character after the other, some in each frame. */
   function write() {
     const random = seeded(state.seed);
-    const text = known();
     let now = start(model);
     state.states = [];
     state.added = "";
@@ -125,9 +124,14 @@ function render({ model: widget, el }) {
       now = stepOf(model, model.characters.indexOf(character), now);
       state.states.push(now);
     };
-    [...text].forEach(readOne);
-    for (let i = 0; i < LENGTH; i++) {
-      const weights = logProbabilities(model, now[0]).map((l) => Math.exp(l / state.temperature));
+    [...known()].forEach(readOne);
+    cancelAnimationFrame(state.frame);
+    writeOn(readOne, random, () => now);
+  }
+
+  function writeOn(readOne, random, now) {
+    for (let i = 0; i < SLICE && state.added.length < LENGTH; i++) {
+      const weights = logProbabilities(model, now()[0]).map((l) => Math.exp(l / state.temperature));
       let left = random() * weights.reduce((a, b) => a + b, 0);
       let place = weights.findIndex((w) => (left -= w) < 0);
       if (place < 0) place = weights.indexOf(Math.max(...weights));
@@ -135,6 +139,7 @@ function render({ model: widget, el }) {
       readOne(model.characters[place]);
     }
     draw();
+    if (state.added.length < LENGTH) state.frame = requestAnimationFrame(() => writeOn(readOne, random, now));
   }
 
   function draw() {

@@ -58,6 +58,22 @@ function cost(p, y) {
   return kl;
 }
 
+/* The gradient of the cost by the positions, x and y of one point after the other; the pull of each pair acts on both. */
+function slopes(p, y, factor) {
+  const n = y.length, { w, total } = weights(y), gradient = new Float64Array(2 * n);
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < i; j++) {
+      const weight = w[i * n + j], pull = 4 * (factor * p[i][j] - weight / total) * weight;
+      const across = pull * (y[i][0] - y[j][0]), up = pull * (y[i][1] - y[j][1]);
+      gradient[2 * i] += across;
+      gradient[2 * i + 1] += up;
+      gradient[2 * j] -= across;
+      gradient[2 * j + 1] -= up;
+    }
+  }
+  return gradient;
+}
+
 /* The positions after each step, the start first. */
 export function trace({ x, y_0, perplexity, steps, rate, exaggeration, exaggerated }) {
   const p = joint(x, perplexity);
@@ -70,21 +86,13 @@ export function trace({ x, y_0, perplexity, steps, rate, exaggeration, exaggerat
       velocity = y.map((point) => point.map(() => 0));
       gains = y.map((point) => point.map(() => 1));
     }
-    const { w, total } = weights(y), factor = early ? exaggeration : 1, momentum = early ? 0.5 : 0.8;
-    y = y.map((point, i) => {
-      const gradient = [0, 0];
-      for (let j = 0; j < y.length; j++) {
-        const weight = w[i * y.length + j], pull = 4 * (factor * p[i][j] - weight / total) * weight;
-        gradient[0] += pull * (point[0] - y[j][0]);
-        gradient[1] += pull * (point[1] - y[j][1]);
-      }
-      return point.map((value, k) => {
-        const turned = velocity[i][k] * gradient[k] > 0;
-        gains[i][k] = Math.max(turned ? gains[i][k] * 0.8 : gains[i][k] + 0.2, 0.01);
-        velocity[i][k] = momentum * velocity[i][k] - rate * gains[i][k] * gradient[k];
-        return value + velocity[i][k];
-      });
-    });
+    const gradient = slopes(p, y, early ? exaggeration : 1), momentum = early ? 0.5 : 0.8;
+    y = y.map((point, i) => point.map((value, k) => {
+      const slope = gradient[2 * i + k], turned = velocity[i][k] * slope > 0;
+      gains[i][k] = Math.max(turned ? gains[i][k] * 0.8 : gains[i][k] + 0.2, 0.01);
+      velocity[i][k] = momentum * velocity[i][k] - rate * gains[i][k] * slope;
+      return value + velocity[i][k];
+    }));
     maps.push(y);
   }
   return { p, maps };
