@@ -2,7 +2,7 @@
 
 Pyodide brings the interpreter and NumPy. Both come from the address `pyodide_url`, when the reader first
 runs something; until then the page asks no other host. PyTorch cannot be had there, so the archive leaves
-out every file that needs it, and the explorables.
+out the rooms' PyTorch halves, their explorables and the commands.
 """
 
 import json
