@@ -1,4 +1,4 @@
-"""What every page of the API reference gets at the build: the list of its functions, module by module."""
+"""What every page of the API reference gets at the build: the list of its functions, and no empty words."""
 
 from docutils import nodes
 from sphinx import addnodes
@@ -26,7 +26,14 @@ def _list_functions(app, doctree):
     first.parent.insert(first.parent.index(first) + 1, nodes.bullet_list("", *items, classes=["functions"]))
 
 
+def _drop_aliases(app, what, name, obj, options, lines):
+    """A field of a tuple without a docstring has Python's own, "Alias for field number 2": no news."""
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
+
+
 def setup(app):
-    """Register the event."""
+    """Register the events."""
     app.connect("doctree-read", _list_functions)
+    app.connect("autodoc-process-docstring", _drop_aliases)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
