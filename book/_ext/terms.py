@@ -121,8 +121,11 @@ def _definitions(app, pagename, templatename, context, doctree):
 
 
 def _outdated(app, env, added, changed, removed):
-    """A glossary that has changed is shown in every chapter."""
-    return _chapters(env) if GLOSSARY in added | changed else []
+    """The glossary is shown in every chapter, and the uses in the chapters in the glossary."""
+    touched = added | changed
+    if GLOSSARY in touched:
+        return _chapters(env)
+    return [GLOSSARY] if removed or touched.intersection(_chapters(env)) else []
 
 
 def setup(app):
