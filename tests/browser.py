@@ -35,6 +35,14 @@ def chromium():
         browser.close()
 
 
+def book():
+    """The folder of the built book; fail if there is none."""
+    folder = Path(__file__).parents[1] / "_build" / "html"
+    if not (folder / "index.html").exists():
+        pytest.fail("no book in _build/html: run make book first")
+    return folder
+
+
 @cache
 def _packed(file):
     return gzip.compress(Path(file).read_bytes(), 6)

@@ -6,7 +6,7 @@ import sys
 from functools import cache
 
 import pytest
-from browser import chromium
+from browser import book, chromium
 from prose import ROOT, pages
 
 sys.path.append(str(ROOT / "book" / "_ext"))
@@ -96,8 +96,7 @@ def test_search_index_has_the_names_of_formulas(sought):
 
 @pytest.mark.browser
 def test_a_term_shows_its_definition_by_mouse_keyboard_and_tap():
-    if not (HTML / "index.html").exists():
-        pytest.fail("no book in _build/html: run make book first")
+    book()
     with chromium() as browser:
         page = browser.new_page(
             viewport={"width": 390, "height": 844}, has_touch=True, reduced_motion="reduce"

@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browser import chromium, served
+from browser import book, chromium, served
 from prints import CHEATSHEET, MARK, cheatsheet_pdf
 
 HTML = Path(__file__).parents[1] / "_build" / "html"
@@ -183,9 +183,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def address():
-    if not (HTML / "index.html").exists():
-        pytest.fail("no book in _build/html: run make book first")
-    with served(HTML) as address:
+    with served(book()) as address:
         yield address
 
 
